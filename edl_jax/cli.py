@@ -1,0 +1,133 @@
+"""What the command lines share: parsing into a dataclass, and one-line errors with status 2."""
+
+import contextlib
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from edl_jax.errors import EdlError, OptionError, require_one_of
+
+ConfigT = TypeVar("ConfigT")
+
+
+def parse(
+    config_class: type[ConfigT],
+    args: Sequence[str] | None = None,
+    *,
+    prog: str,
+    presets: Mapping[str, ConfigT] | None = None,
+    default_preset: str = "base",
+) -> ConfigT:
+    """Parse command-line ``args`` into ``config_class``.
+
+    Args:
+      config_class: a dataclass whose fields are the options; field docstrings are their help.
+      args: the arguments after the program's name; ``sys.argv[1:]`` by default.
+      prog: the program's name as the user typed it, e.g. ``"python -m edl_jax.pretrain"``.
+      presets: named configurations. ``--preset NAME`` chooses the one whose values are the
+        defaults of all other options; the class must then have a field ``preset``.
+      default_preset: the preset that is used where none is named.
+
+    Raises:
+      EdlError: the arguments do not parse, or the configuration refuses them.
+    """
+    import tyro
+
+    args = list(sys.argv[1:] if args is None else args)
+    default: Any = tyro.MISSING_NONPROP
+    if presets:
+        name = _find_option(args, "preset") or default_preset
+        require_one_of("preset", name, presets)
+        default = presets[name]
+    errors = io.StringIO()
+    try:
+        with _wide_terminal(), contextlib.redirect_stderr(errors):
+            return tyro.cli(
+                config_class,
+                args=args,
+                prog=prog,
+                config=(tyro.conf.FlagCreatePairsOff,),
+                default=default,
+            )
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise EdlError(_one_line(errors.getvalue(), prog)) from None
+
+
+def main(command: Callable[[], None]) -> None:
+    """Run ``command`` and turn what a user can cause into one line on stderr and status 2."""
+    try:
+        command()
+    except OptionError as error:
+        _stop(error.as_option)
+    except EdlError as error:
+        _stop(str(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def progress(unit: str) -> Any:
+    """A rich progress bar with a description, a rate in ``unit``, and the time left."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    class Rate(ProgressColumn):
+        def render(self, task: Any) -> str:
+            rate = task.finished_speed or task.speed
+            return "" if rate is None else f"{rate:,.0f} {unit}"
+
+    columns = (BarColumn(20), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
+    return Progress(*columns, TextColumn("{task.description}"))
+
+
+def _stop(message: str) -> None:
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    sys.exit(2)
+
+
+def _find_option(args: Sequence[str], name: str) -> str | None:
+    for i, arg in enumerate(args):
+        if arg == f"--{name}" and i + 1 < len(args):
+            return args[i + 1]
+        if arg.startswith(f"--{name}="):
+            return arg.partition("=")[2]
+    return None
+
+
+@contextlib.contextmanager
+def _wide_terminal() -> Iterator[None]:
+    """Keep tyro from folding an error over several lines; help goes to stdout at full width."""
+    before = os.environ.get("COLUMNS")
+    if not sys.stdout.isatty():
+        os.environ["COLUMNS"] = "100"
+    try:
+        yield
+    finally:
+        if not sys.stdout.isatty():
+            os.environ.pop("COLUMNS")
+            if before is not None:
+                os.environ["COLUMNS"] = before
+
+
+def _one_line(box: str, prog: str) -> str:
+    """Take the first paragraph out of the box in which tyro prints an error."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    lines = [line.strip("│╭╮╰╯ ") for line in text.splitlines()]
+    body: list[str] = []
+    for line in lines[1:]:
+        if body and set(line) <= {"─"}:
+            break
+        if line:
+            body.append(line)
+    return f"{' '.join(body)} (see {prog} --help)"

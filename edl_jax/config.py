@@ -1,0 +1,147 @@
+"""Typed configurations that check themselves; nothing here imports JAX."""
+
+import math
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, get_args
+
+from edl_jax.errors import OptionError, require, require_one_of
+
+Network = Literal["symmetric", "deepset", "concat"]
+MutationName = Literal["gaussian", "chaotic"]
+Severity = Literal["log_prob", "margin", "brier", "agree"]
+
+
+def _require_number(config: Any, name: str, low: float, high: float, prefix: str = "") -> None:
+    value = getattr(config, name)
+    shown = f"at least {low:g}" if math.isinf(high) else f"from {low:g} to {high:g}"
+    ok = isinstance(value, int | float) and math.isfinite(value) and low <= value <= high
+    require(ok, prefix + name, value, f"a number {shown}")
+
+
+def _require_int(config: Any, name: str, low: int, high: int) -> None:
+    value = getattr(config, name)
+    ok = isinstance(value, int) and low <= value <= high
+    require(ok, name, value, f"a whole number from {low:,} to {high:,}")
+
+
+@dataclass(frozen=True)
+class MixtureConfig:
+    """Weights of the synthetic mixture's components, relative to each other."""
+
+    near_uniform: float = 0.1
+    """Untrained predictions: all classes nearly equal."""
+    flat_dirichlet: float = 0.2
+    """Predictions uniform on the simplex."""
+    confident_right: float = 0.2
+    """The true class leads clearly."""
+    confident_wrong: float = 0.2
+    """A wrong class leads clearly."""
+    ambiguous: float = 0.15
+    """The true class and one other share the lead."""
+    graded: float = 0.15
+    """The true class's probability from nearly 0 to nearly 1, evenly in logits."""
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            _require_number(self, f.name, 0.0, math.inf, "mixture.")
+        total = sum(getattr(self, f.name) for f in fields(self))
+        require(0 < total < math.inf, "mixture", asdict(self), "at least one weight above 0")
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig:
+    """Weights of the objective's terms, and what each of them needs."""
+
+    clean_ranking: float = 1.0
+    """Weight of ranking consistency under the true label."""
+    noisy_ranking: float = 0.0
+    """Weight of ranking consistency in expectation over a label flipped with rate label_noise."""
+    proper_ranking: float = 0.0
+    """Weight of ranking consistency in expectation over a random label distribution q, by KL(q||p)."""
+    trainability: float = 0.0
+    """Weight of 1 - mean p_y after a few normalised steps of logit descent under the loss."""
+    label_noise: float = 0.4
+    """Rate at which noisy_ranking replaces a label by a uniformly random class."""
+    severity: Severity = "log_prob"
+    """Order of wrongness: -log p_y, margin, squared distance, or only pairs on which all agree."""
+    margin: float = 0.1
+    """Width of the soft hinge, in standard deviations of the loss over the batch."""
+
+    def __post_init__(self) -> None:
+        for name in ("clean_ranking", "noisy_ranking", "proper_ranking", "trainability"):
+            _require_number(self, name, 0.0, math.inf, "objective.")
+        ranking = self.clean_ranking + self.noisy_ranking + self.proper_ranking
+        require(ranking > 0, "objective.clean_ranking", self.clean_ranking,
+                "a ranking term with a weight above 0")  # fmt: skip
+        _require_number(self, "label_noise", 0.0, 1.0, "objective.")
+        _require_number(self, "margin", 1e-6, math.inf, "objective.")
+        require_one_of("objective.severity", self.severity, get_args(Severity))
+
+
+@dataclass(frozen=True)
+class EvolutionConfig:
+    """An evolutionary search for a loss: what :func:`edl_jax.make_evolution` takes.
+
+    >>> EvolutionConfig(population_size=0)
+    Traceback (most recent call last):
+    edl_jax.errors.OptionError: population_size 0: expected a whole number from 4 to 10,000,000
+    """
+
+    strategy: str = "ES"
+    """Search strategy: ES (ours), or evosax's Open_ES, SNES, Sep_CMA_ES, CMA_ES, SimpleGA,
+    DifferentialEvolution."""
+    population_size: int = 64
+    """Candidate losses in a generation."""
+    num_generations: int = 600
+    """Length of the search in generations."""
+    batch_size: int = 1024
+    """Synthetic prediction-label pairs in a generation, shared by all candidates."""
+    num_classes: int = 10
+    """Classes of the synthetic pairs; symmetric and deepset losses then serve any number."""
+    network: Network = "symmetric"
+    """Loss network: MLP on class-symmetric features, deep set over classes, or the paper's
+    MLP on [p, one-hot label]."""
+    width: int = 16
+    """Hidden units in each of the network's two layers."""
+    mutation: MutationName = "gaussian"
+    """Mutation operator of the ES strategy."""
+    map: str = "logistic"
+    """Chaotic map of the chaotic mutation."""
+    step_size: float = 0.1
+    """Standard deviation of the first mutations of each parameter."""
+    final_step_size: float = 0.01
+    """Where the exponential step-size schedule ends (ES, Open_ES, SimpleGA)."""
+    mixture: MixtureConfig = field(default_factory=MixtureConfig)
+    """Weights of the synthetic mixture's components."""
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    """Weights and settings of the objective's terms."""
+
+    def __post_init__(self) -> None:
+        _require_int(self, "population_size", 4, 10_000_000)
+        _require_int(self, "num_generations", 1, 1_000_000_000)
+        _require_int(self, "batch_size", 16, 100_000_000)
+        _require_int(self, "num_classes", 2, 1_000_000)
+        _require_int(self, "width", 1, 65_536)
+        require_one_of("strategy", self.strategy, STRATEGY_NAMES)
+        require_one_of("network", self.network, get_args(Network))
+        require_one_of("mutation", self.mutation, get_args(MutationName))
+        require_one_of("map", self.map, MAP_NAMES)
+        _require_number(self, "step_size", 1e-9, 1e3)
+        _require_number(self, "final_step_size", 1e-12, 1e3)
+        if self.strategy == "Open_ES" and self.population_size % 2:
+            raise OptionError("population_size", self.population_size, "an even number for Open_ES")
+        if self.mutation != "gaussian" and self.strategy != "ES":
+            raise OptionError("mutation", self.mutation, f"gaussian with strategy {self.strategy}")
+
+
+# Repeated here, and held against the registries by a test, so that options are checked without JAX.
+STRATEGY_NAMES = (
+    "ES",
+    "Open_ES",
+    "SNES",
+    "Sep_CMA_ES",
+    "CMA_ES",
+    "SimpleGA",
+    "DifferentialEvolution",
+)
+MAP_NAMES = ("logistic", "logistic_float32")

@@ -1,0 +1,151 @@
+"""The evolution of a loss: ask, evaluate the population, tell, inside one ``lax.scan``.
+
+``make_evolution(config)`` returns pure functions. A chunk of generations is one compiled program
+that never returns to the host; seeds are a ``jax.vmap`` over keys away.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from edl_jax.config import EvolutionConfig
+from edl_jax.mutation import make_mutation
+from edl_jax.networks import Network, Params, make_network
+from edl_jax.objectives import Objective, make_objective
+from edl_jax.strategies import incumbent, init_strategy, make_strategy
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["strategy", "key", "generation"],
+    meta_fields=[],
+)
+@dataclass(frozen=True)
+class EvolutionState:
+    """What a search carries from one generation to the next, and all it needs to go on.
+
+    Attributes:
+      strategy: the strategy's own state, with the mutation operator's in it.
+      key: the search's PRNG key; each generation folds its number into it.
+      generation: int32 scalar, generations done.
+    """
+
+    strategy: Any
+    key: jax.Array
+    generation: jax.Array
+
+
+class GenerationInfo(NamedTuple):
+    """What is reported of each generation: scalars here, with a leading axis from ``run``.
+
+    Attributes:
+      best_fitness: lowest fitness in the generation (on its own noisy batch).
+      mean_fitness: mean over the candidates whose fitness is finite.
+      num_failed: int32, candidates whose fitness is not finite; they rank last.
+      terms: the objective's terms for the generation's best candidate, unweighted.
+    """
+
+    best_fitness: jax.Array
+    mean_fitness: jax.Array
+    num_failed: jax.Array
+    terms: dict[str, jax.Array]
+
+
+class Evolution(NamedTuple):
+    """An evolutionary search as pure functions.
+
+    Attributes:
+      init: ``key -> state``.
+      run: ``(state, generations) -> (state, info)``, jitted; ``generations`` is static, and the
+        leaves of ``info`` have a leading axis of that length.
+      params: ``state -> params`` of the loss that the search stands for: the distribution's mean
+        or the fittest of the population.
+      network: the loss network.
+    """
+
+    init: Callable[[jax.Array], EvolutionState]
+    run: Callable[[EvolutionState, int], tuple[EvolutionState, GenerationInfo]]
+    params: Callable[[EvolutionState], Params]
+    network: Network
+
+
+def make_evolution(config: EvolutionConfig, objective: Objective | None = None) -> Evolution:
+    """Build the search that ``config`` describes.
+
+    Args:
+      config: population, strategy, network, mixture, objective.
+      objective: replaces the one that ``config.objective`` describes.
+
+    Returns:
+      Pure functions; all of them may be put under ``jax.jit`` and ``jax.vmap``.
+
+    >>> config = EvolutionConfig(population_size=8, batch_size=64, width=4)
+    >>> evolution = make_evolution(config)
+    >>> state = evolution.init(jax.random.key(0))
+    >>> state, info = evolution.run(state, 3)
+    >>> info.best_fitness.shape
+    (3,)
+    >>> states = jax.vmap(evolution.init)(jax.random.split(jax.random.key(0), 2))
+    >>> _, info = jax.vmap(lambda s: evolution.run(s, 3))(states)
+    >>> info.best_fitness.shape
+    (2, 3)
+    """
+    network = make_network(config.network, config.width, config.num_classes)
+    objective = objective or make_objective(config)
+    strategy, params = make_strategy(
+        config.strategy,
+        config.population_size,
+        solution=jax.tree.map(
+            lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
+            jax.eval_shape(network.init, jax.random.key(0)),
+        ),
+        step_size=config.step_size,
+        final_step_size=config.final_step_size,
+        num_generations=config.num_generations,
+        mutation=make_mutation(config.mutation, config.map),
+    )
+
+    def evaluate(population: Params, problem: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
+        def of_candidate(candidate: Params) -> tuple[jax.Array, dict[str, jax.Array]]:
+            return objective.evaluate(partial(network.apply, candidate), problem)
+
+        fitness, terms = jax.vmap(of_candidate)(population)
+        return jnp.where(jnp.isfinite(fitness), fitness, jnp.inf), terms
+
+    def init(key: jax.Array) -> EvolutionState:
+        network_key, problem_key, strategy_key, run_key = jax.random.split(key, 4)
+        population = jax.vmap(network.init)(jax.random.split(network_key, config.population_size))
+        state = init_strategy(
+            strategy,
+            params,
+            strategy_key,
+            population,
+            lambda population: evaluate(population, objective.sample(problem_key))[0],
+        )
+        return EvolutionState(state, run_key, jnp.zeros((), jnp.int32))
+
+    def generation(state: EvolutionState, _: None) -> tuple[EvolutionState, GenerationInfo]:
+        key = jax.random.fold_in(state.key, state.generation)
+        problem_key, ask_key, tell_key = jax.random.split(key, 3)
+        population, asked = strategy.ask(ask_key, state.strategy, params)
+        fitness, terms = evaluate(population, objective.sample(problem_key))
+        told, _ = strategy.tell(tell_key, population, fitness, asked, params)
+        finite = jnp.isfinite(fitness)
+        best = jnp.argmin(fitness)
+        info = GenerationInfo(
+            best_fitness=fitness[best],
+            mean_fitness=jnp.mean(fitness, where=finite),
+            num_failed=jnp.sum(~finite, dtype=jnp.int32),
+            terms=jax.tree.map(lambda values: values[best], terms),
+        )
+        return EvolutionState(told, state.key, state.generation + 1), info
+
+    @partial(jax.jit, static_argnums=1)
+    def run(state: EvolutionState, generations: int) -> tuple[EvolutionState, GenerationInfo]:
+        return jax.lax.scan(generation, state, length=generations)
+
+    return Evolution(jax.jit(init), run, lambda state: incumbent(strategy, state.strategy), network)

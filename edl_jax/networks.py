@@ -1,0 +1,182 @@
+"""Loss networks: small functions of (log-probabilities, label) with values >= 0.
+
+Parameters are a dict of float32 arrays; a population is the same dict with one more leading axis,
+under ``jax.vmap``. What does not depend on the parameters, the features above all, is then
+computed once and shared by all candidates.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from edl_jax.errors import EdlError, require_one_of
+from edl_jax.synthetic import log_softmax
+
+Params = dict[str, jax.Array]
+
+# Log-probabilities enter divided by this, so that 10**-7 and 1 are some two units apart.
+LOG_SCALE = 8.0
+# A class that is masked out (logit -inf) has this log-probability: finite, and p * log p = 0.
+MIN_LOG_PROB = -1e6
+
+
+class Network(NamedTuple):
+    """A loss network without its parameters.
+
+    Attributes:
+      init: ``key -> params``.
+      apply: ``(params, logits, labels) -> losses``; logits (..., num_classes), integer labels
+        (...), float32 losses (...).
+
+    >>> network = make_network("symmetric", width=16, num_classes=10)
+    >>> params = network.init(jax.random.key(0))
+    >>> network.apply(params, jnp.zeros((5, 10)), jnp.arange(5)).shape
+    (5,)
+    """
+
+    init: Callable[[jax.Array], Params]
+    apply: Callable[[Params, jax.Array, jax.Array], jax.Array]
+
+
+def activation(x: jax.Array) -> jax.Array:
+    """The smooth sigmoid x / sqrt(1 + x**2).
+
+    Its slope falls like |x|**-3 where that of tanh falls exponentially: a loss made of it keeps a
+    usable gradient far from where it was evolved.
+    """
+    return x * jax.lax.rsqrt(1.0 + jnp.square(x))
+
+
+def log_probs(logits: jax.Array) -> jax.Array:
+    """Log-probabilities that are finite for masked classes (logit -inf) too."""
+    return jnp.maximum(log_softmax(logits), MIN_LOG_PROB)
+
+
+def label_features(log_p: jax.Array, labels: jax.Array) -> jax.Array:
+    """Six features of a prediction and its label that no relabelling of the classes changes.
+
+    Args:
+      log_p: log-probabilities, shape (..., num_classes).
+      labels: integer class ids, shape (...).
+
+    Returns:
+      (p_y, largest other p, log p_y, log of the largest other p, entropy, sum of p**2), the logs
+      divided by ``LOG_SCALE``; shape (..., 6). Classes of probability 0 change none of them.
+    """
+    p = jnp.exp(log_p)
+    log_p_y = jnp.take_along_axis(log_p, labels[..., None], axis=-1)[..., 0]
+    top = jnp.max(log_p, axis=-1)
+    is_top = log_p == top[..., None]
+    second = jnp.max(jnp.where(is_top, MIN_LOG_PROB, log_p), axis=-1)
+    # Only the last line depends on the label: all labels of a prediction share the rest.
+    second = jnp.where(jnp.sum(is_top, axis=-1) > 1, top, second)
+    log_other = jnp.where(log_p_y == top, second, top)
+    entropy = -jnp.sum(p * log_p, axis=-1)
+    features = (
+        jnp.exp(log_p_y),
+        jnp.exp(log_other),
+        log_p_y / LOG_SCALE,
+        log_other / LOG_SCALE,
+        entropy,
+        jnp.sum(jnp.square(p), axis=-1),
+    )
+    return jnp.stack(features, axis=-1)
+
+
+def _init_layers(key: jax.Array, sizes: tuple[int, ...], name: str = "mlp") -> Params:
+    params = {}
+    for i, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        layer_key = jax.random.fold_in(key, i)
+        weights = jax.random.normal(layer_key, (fan_in, fan_out)) / math.sqrt(fan_in)
+        params[f"{name}/{i}/weights"] = weights
+        params[f"{name}/{i}/biases"] = jnp.zeros(fan_out)
+    return params
+
+
+def _dense(params: Params, layer: str, x: jax.Array) -> jax.Array:
+    return x @ params[f"{layer}/weights"] + params[f"{layer}/biases"]
+
+
+def _mlp(params: Params, x: jax.Array) -> jax.Array:
+    """Two hidden layers and a non-negative output; (..., features) to (...)."""
+    x = activation(_dense(params, "mlp/0", x))
+    x = activation(_dense(params, "mlp/1", x))
+    return jax.nn.softplus(_dense(params, "mlp/2", x)[..., 0])
+
+
+def _symmetric(width: int, num_classes: int) -> Network:
+    def apply(params: Params, logits: jax.Array, labels: jax.Array) -> jax.Array:
+        return _mlp(params, label_features(log_probs(logits), labels))
+
+    return Network(lambda key: _init_layers(key, (6, width, width, 1)), apply)
+
+
+def _deepset(width: int, num_classes: int) -> Network:
+    """Deep set over classes (Zaheer et al., arXiv 1703.06114, theorem 2)."""
+
+    def init(key: jax.Array) -> Params:
+        encoder_key, mlp_key = jax.random.split(key)
+        encoder = _init_layers(encoder_key, (4, width), "class")
+        return encoder | _init_layers(mlp_key, (width, width, width, 1))
+
+    def apply(params: Params, logits: jax.Array, labels: jax.Array) -> jax.Array:
+        log_p = log_probs(logits)
+        p = jnp.exp(log_p)
+        weights, biases = params["class/0/weights"], params["class/0/biases"]
+        # A class's features are (p, y, y p, y log p); all but the label's have y = 0. A class of
+        # probability 0 adds nothing, so that an absent class and an impossible one are the same.
+        plain = activation(p[..., None] * weights[0] + biases) - activation(biases)
+        log_p_y = jnp.take_along_axis(log_p, labels[..., None], axis=-1)
+        p_y = jnp.exp(log_p_y)
+        label = jnp.concatenate([p_y, jnp.ones_like(p_y), p_y, log_p_y / LOG_SCALE], axis=-1)
+        of_label = activation(label @ weights + biases)
+        of_label -= activation(p_y * weights[0] + biases)
+        return _mlp(params, jnp.sum(plain, axis=-2) + of_label)
+
+    return Network(init, apply)
+
+
+def _concat(width: int, num_classes: int) -> Network:
+    def apply(params: Params, logits: jax.Array, labels: jax.Array) -> jax.Array:
+        if logits.shape[-1] != num_classes:
+            raise EdlError(
+                f"a concat loss evolved for {num_classes} classes got {logits.shape[-1]}: "
+                "evolve it with that num_classes, or use network symmetric or deepset"
+            )
+        p = jnp.exp(log_probs(logits))
+        one_hot = jax.nn.one_hot(labels, num_classes)
+        return _mlp(params, jnp.concatenate([p, jnp.broadcast_to(one_hot, p.shape)], axis=-1))
+
+    return Network(lambda key: _init_layers(key, (2 * num_classes, width, width, 1)), apply)
+
+
+_NETWORKS = {"symmetric": _symmetric, "deepset": _deepset, "concat": _concat}
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """What must be known of a network to rebuild it; hashable, and JSON-serialisable."""
+
+    name: str
+    width: int
+    num_classes: int
+
+    def build(self) -> Network:
+        """The network itself."""
+        return make_network(self.name, self.width, self.num_classes)
+
+
+def make_network(name: str, width: int, num_classes: int) -> Network:
+    """The loss network called ``name``: ``symmetric``, ``deepset`` or ``concat``.
+
+    Args:
+      name: which one.
+      width: hidden units a layer.
+      num_classes: the number of classes it is evolved with; only ``concat`` is bound to it.
+    """
+    require_one_of("network", name, _NETWORKS)
+    return _NETWORKS[name](width, num_classes)

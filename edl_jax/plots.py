@@ -1,0 +1,96 @@
+"""The pictures that the command lines draw."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import matplotlib
+
+from edl_jax.analysis import loss_profile
+from edl_jax.losses import LOSSES
+from edl_jax.objectives import Loss
+from edl_jax.runs import atomic_write
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+STYLE: Any = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "font.size": 10,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+}
+REFERENCE: Any = {"color": "0.35", "linestyle": "--", "label": "cross-entropy"}
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Write ``figure`` as PNG, atomically, and close it."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=130, bbox_inches="tight")
+    plt.close(figure)
+    with atomic_write(path) as file:
+        file.write(buffer.getvalue())
+
+
+def convergence(history: Sequence[Mapping[str, Any]], path: str | Path) -> None:
+    """Draw fitness and held-out discordance over the generations.
+
+    Args:
+      history: rows as in ``metrics.jsonl`` of a pretrain run.
+      path: the PNG file.
+    """
+    with plt.rc_context(STYLE):
+        figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
+        generations = [row["generation"] for row in history]
+        for name, label in (("mean_fitness", "population mean"), ("best_fitness", "best")):
+            values = [float("nan") if row[name] is None else row[name] for row in history]
+            left.plot(generations, values, label=label, linewidth=1)
+        left.set(xlabel="generation", ylabel="fitness (soft)", yscale="log")
+        left.legend()
+        measured = [row for row in history if "held_out_discordance" in row]
+        right.plot(
+            [row["generation"] for row in measured],
+            [max(100 * row["held_out_discordance"], 1e-3) for row in measured],
+            marker="o",
+            markersize=3,
+            color="tab:green",
+        )
+        right.set(xlabel="generation", ylabel="held-out discordant pairs (%)", yscale="log")
+        right.set_xlim(left.get_xlim())
+        save(figure, path)
+
+
+def loss_shape(losses: Mapping[str, Loss], path: str | Path, num_classes: int = 10) -> None:
+    """Draw each loss, and its gradient in the true logit, beside cross-entropy's.
+
+    Args:
+      losses: unreduced losses by the name that the legend shows.
+      path: the PNG file.
+      num_classes: classes that share 1 - p_y equally.
+    """
+    logit = jnp.linspace(-10.0, 8.0, 400)
+    p_y = 1.0 / (1.0 + jnp.exp(-logit))
+    with plt.rc_context(STYLE):
+        figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
+        styles: list[tuple[Loss, Any]] = [(LOSSES["cross_entropy"], REFERENCE)]
+        styles += [(loss, {"label": name}) for name, loss in losses.items()]
+        for loss, style in styles:
+            values, gradients = loss_profile(loss, p_y, num_classes)
+            left.plot(logit, values - values[-1], **style)
+            right.plot(logit, gradients, **style)
+        ticks = jnp.array([1e-4, 1e-3, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999])
+        labels = ["$10^{-4}$", "$10^{-3}$", "0.01", "0.1", "0.5", "0.9", "0.99", "0.999"]
+        for axes in (left, right):
+            axes.set_xticks(jnp.log(ticks / (1 - ticks)).tolist(), labels, fontsize=8)
+            axes.set_xlabel("probability of the true class")
+        left.set_ylabel("loss, less its value at the right end")
+        right.set_ylabel("gradient in the true logit")
+        right.axhline(0.0, color="0.7", linewidth=0.8)
+        right.legend()
+        save(figure, path)
