@@ -30,7 +30,9 @@ _MODULES = (
     "training",
 )
 
-__all__ = [*_HOME, *_MODULES, "__version__"]
+__all__ = ["__version__"]
+__all__ += list(_HOME)
+__all__ += list(_MODULES)
 
 if TYPE_CHECKING:
     from edl_jax.config import EvolutionConfig as EvolutionConfig

@@ -57,7 +57,7 @@ class ObjectiveConfig:
     noisy_ranking: float = 0.0
     """Weight of ranking consistency in expectation over a label flipped with rate label_noise."""
     proper_ranking: float = 0.0
-    """Weight of ranking consistency in expectation over a random label distribution q, by KL(q||p)."""
+    """Weight of ranking consistency in expectation over a label distribution q, by KL(q||p)."""
     trainability: float = 0.0
     """Weight of 1 - mean p_y after a few normalised steps of logit descent under the loss."""
     label_noise: float = 0.4

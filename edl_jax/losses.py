@@ -14,7 +14,7 @@ import numpy as np
 
 from edl_jax import artifact
 from edl_jax.errors import EdlError
-from edl_jax.handmade import LOSSES as LOSSES
+from edl_jax.handmade import LOSSES
 from edl_jax.networks import NetworkSpec, Params
 from edl_jax.objectives import Loss, every_label
 from edl_jax.synthetic import log_softmax
@@ -87,8 +87,8 @@ class LearnedLoss:
         labels = jnp.moveaxis(labels, axis, -1) if labels.ndim == logits.ndim else labels
         if labels.shape != logits.shape:
             raise EdlError(
-                f"labels of shape {labels.shape} and dtype {labels.dtype} do not fit logits of shape "
-                f"{logits.shape}: give integers without the class axis, or weights of its shape"
+                f"labels of shape {labels.shape} and dtype {labels.dtype} do not fit logits of "
+                f"shape {logits.shape}: give integers or class weights"
             )
         by_label = every_label(one, logits)
         # A label that is not drawn adds nothing, whatever the loss would be under it.

@@ -8,6 +8,7 @@ computed once and shared by all candidates.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import jax
@@ -89,7 +90,7 @@ def label_features(log_p: jax.Array, labels: jax.Array) -> jax.Array:
 
 def _init_layers(key: jax.Array, sizes: tuple[int, ...], name: str = "mlp") -> Params:
     params = {}
-    for i, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
         layer_key = jax.random.fold_in(key, i)
         weights = jax.random.normal(layer_key, (fan_in, fan_out)) / math.sqrt(fan_in)
         params[f"{name}/{i}/weights"] = weights

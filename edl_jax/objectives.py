@@ -73,7 +73,7 @@ def severities(log_p: jax.Array, labels: jax.Array, order: str = "log_prob") -> 
 
 
 def _hinge(difference: jax.Array, order: jax.Array, margin: float) -> jax.Array:
-    """Mean soft hinge: ``order`` is the sign that ``difference`` should have, 0 where any will do."""
+    """Mean soft hinge: ``order`` is the sign that is right, 0 where any will do."""
     penalty = jnp.maximum(0.0, 1.0 - order * difference / margin)
     return jnp.sum(penalty * jnp.abs(order)) / jnp.maximum(jnp.sum(jnp.abs(order)), 1.0)
 
