@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from edl_jax.objectives import Loss
+from edl_jax.objectives import Loss, every_label
 
 PROFILE_POINTS = (0.001, 0.1, 0.5, 0.9, 0.999)
 
@@ -39,5 +40,44 @@ def loss_profile(
     """
     logits = profile_logits(jnp.asarray(p_y, jnp.float32), num_classes)
     labels = jnp.zeros(logits.shape[0], jnp.int32)
-    gradients = jax.grad(lambda z: jnp.sum(loss(z, labels)))(logits)
-    return loss(logits, labels), gradients[:, 0]
+
+    @jax.jit
+    def profile(z: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return loss(z, labels), jax.grad(lambda z: jnp.sum(loss(z, labels)))(z)[:, 0]
+
+    return profile(logits)
+
+
+def properness_gap(
+    loss: Loss, key: jax.Array, num_classes: int = 10, num_distributions: int = 64
+) -> jax.Array:
+    """How far from the truth q a classifier ends that minimises the expected loss E_q L.
+
+    Args:
+      loss: unreduced, ``loss(logits, integer labels)``.
+      key: of the label distributions q, drawn uniformly from the simplex.
+      num_classes: classes of q.
+      num_distributions: how many q.
+
+    Returns:
+      ``|softmax(z*) - q|`` in the Euclidean norm for each q, shape (num_distributions,), where z*
+      is where 1,000 steps of Adam bring near-uniform logits. 0 for a proper loss.
+    """
+    q = jax.random.dirichlet(key, jnp.ones(num_classes), (num_distributions,))
+    optimizer = optax.adam(optax.cosine_decay_schedule(0.1, 1000))
+
+    def expected(z: jax.Array) -> jax.Array:
+        return jnp.sum(q * every_label(loss, z))
+
+    def step(carry: tuple, _: None) -> tuple[tuple, None]:
+        z, state = carry
+        updates, state = optimizer.update(jax.grad(expected)(z), state)
+        return (optax.apply_updates(z, updates), state), None
+
+    @jax.jit
+    def minimise() -> jax.Array:
+        z = jnp.zeros_like(q)
+        (z, _), _ = jax.lax.scan(step, (z, optimizer.init(z)), length=1000)
+        return jnp.linalg.norm(jax.nn.softmax(z) - q, axis=-1)
+
+    return minimise()

@@ -56,7 +56,7 @@ class ObjectiveConfig:
     """Weight of ranking consistency under the true label."""
     noisy_ranking: float = 0.0
     """Weight of ranking consistency in expectation over a label flipped with rate label_noise."""
-    proper_ranking: float = 0.0
+    proper_ranking: float = 1.0
     """Weight of ranking consistency in expectation over a label distribution q, by KL(q||p)."""
     trainability: float = 0.0
     """Weight of 1 - mean p_y after a few normalised steps of logit descent under the loss."""
@@ -64,7 +64,7 @@ class ObjectiveConfig:
     """Rate at which noisy_ranking replaces a label by a uniformly random class."""
     severity: Severity = "log_prob"
     """Order of wrongness: -log p_y, margin, squared distance, or only pairs on which all agree."""
-    margin: float = 0.1
+    margin: float = 0.002
     """Width of the soft hinge, in standard deviations of the loss over the batch."""
 
     def __post_init__(self) -> None:

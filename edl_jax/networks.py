@@ -8,11 +8,11 @@ computed once and shared by all candidates.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from edl_jax.errors import EdlError, require_one_of
 from edl_jax.synthetic import log_softmax
@@ -88,14 +88,19 @@ def label_features(log_p: jax.Array, labels: jax.Array) -> jax.Array:
     return jnp.stack(features, axis=-1)
 
 
-def _init_layers(key: jax.Array, sizes: tuple[int, ...], name: str = "mlp") -> Params:
+def _init_layers(key: jax.Array, layers: dict[str, tuple[int, int]]) -> Params:
+    """LeCun-normal weights and zero biases for layers of (fan_in, fan_out), from one draw."""
+    ends = np.cumsum([fan_in * fan_out for fan_in, fan_out in layers.values()])
+    draws = jnp.split(jax.random.normal(key, (int(ends[-1]),)), ends[:-1])
     params = {}
-    for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
-        layer_key = jax.random.fold_in(key, i)
-        weights = jax.random.normal(layer_key, (fan_in, fan_out)) / math.sqrt(fan_in)
-        params[f"{name}/{i}/weights"] = weights
-        params[f"{name}/{i}/biases"] = jnp.zeros(fan_out)
+    for (name, (fan_in, fan_out)), draw in zip(layers.items(), draws, strict=True):
+        params[f"{name}/weights"] = draw.reshape(fan_in, fan_out) / math.sqrt(fan_in)
+        params[f"{name}/biases"] = jnp.zeros(fan_out)
     return params
+
+
+def _mlp_layers(num_inputs: int, width: int) -> dict[str, tuple[int, int]]:
+    return {"mlp/0": (num_inputs, width), "mlp/1": (width, width), "mlp/2": (width, 1)}
 
 
 def _dense(params: Params, layer: str, x: jax.Array) -> jax.Array:
@@ -113,21 +118,16 @@ def _symmetric(width: int, num_classes: int) -> Network:
     def apply(params: Params, logits: jax.Array, labels: jax.Array) -> jax.Array:
         return _mlp(params, label_features(log_probs(logits), labels))
 
-    return Network(lambda key: _init_layers(key, (6, width, width, 1)), apply)
+    return Network(lambda key: _init_layers(key, _mlp_layers(6, width)), apply)
 
 
 def _deepset(width: int, num_classes: int) -> Network:
     """Deep set over classes (Zaheer et al., arXiv 1703.06114, theorem 2)."""
 
-    def init(key: jax.Array) -> Params:
-        encoder_key, mlp_key = jax.random.split(key)
-        encoder = _init_layers(encoder_key, (4, width), "class")
-        return encoder | _init_layers(mlp_key, (width, width, width, 1))
-
     def apply(params: Params, logits: jax.Array, labels: jax.Array) -> jax.Array:
         log_p = log_probs(logits)
         p = jnp.exp(log_p)
-        weights, biases = params["class/0/weights"], params["class/0/biases"]
+        weights, biases = params["class/weights"], params["class/biases"]
         # A class's features are (p, y, y p, y log p); all but the label's have y = 0. A class of
         # probability 0 adds nothing, so that an absent class and an impossible one are the same.
         plain = activation(p[..., None] * weights[0] + biases) - activation(biases)
@@ -138,7 +138,8 @@ def _deepset(width: int, num_classes: int) -> Network:
         of_label -= activation(p_y * weights[0] + biases)
         return _mlp(params, jnp.sum(plain, axis=-2) + of_label)
 
-    return Network(init, apply)
+    layers = {"class": (4, width)} | _mlp_layers(width, width)
+    return Network(lambda key: _init_layers(key, layers), apply)
 
 
 def _concat(width: int, num_classes: int) -> Network:
@@ -152,7 +153,7 @@ def _concat(width: int, num_classes: int) -> Network:
         one_hot = jax.nn.one_hot(labels, num_classes)
         return _mlp(params, jnp.concatenate([p, jnp.broadcast_to(one_hot, p.shape)], axis=-1))
 
-    return Network(lambda key: _init_layers(key, (2 * num_classes, width, width, 1)), apply)
+    return Network(lambda key: _init_layers(key, _mlp_layers(2 * num_classes, width)), apply)
 
 
 _NETWORKS = {"symmetric": _symmetric, "deepset": _deepset, "concat": _concat}

@@ -153,27 +153,20 @@ def sample_problem(
     key: jax.Array, mixture: MixtureConfig, batch_size: int, num_classes: int
 ) -> Problem:
     """Draw the pairs, label distributions and starting points of one generation."""
-    pair_key, q_key, noise_key, scale_key, start_key = jax.random.split(key, 5)
+    pair_key, start_key, q_key, prediction_key = jax.random.split(key, 4)
     size = max(16, batch_size // EVERY_LABEL_SHARE)
+    near_uniform = MixtureConfig(1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     # Powers of a flat Dirichlet reach from nearly uniform to nearly one-hot.
-    power_key, q_key = jax.random.split(q_key)
-    power = jax.random.uniform(power_key, (size, 1), minval=0.3, maxval=4.0)
-    log_q = log_softmax(-power * jax.random.gumbel(q_key, (size, num_classes)))
+    q = jax.random.uniform(q_key, (size, num_classes + 1), minval=2.0**-24)
+    power = 0.3 + 3.7 * q[:, -1:]
+    log_q = log_softmax(power * jnp.log(-jnp.log(q[:, :-1])))
     # Predictions at all distances from q, the near ones too: that is where propriety shows.
-    scale = jnp.exp(jax.random.uniform(scale_key, (2, size, 1), minval=-2.0, maxval=1.0))
-    noise = scale * jax.random.normal(noise_key, (2, size, num_classes))
-    near_uniform = MixtureConfig(
-        near_uniform=1,
-        flat_dirichlet=0,
-        confident_right=0,
-        confident_wrong=0,
-        ambiguous=0,
-        graded=0,
-    )
+    noise = jax.random.normal(prediction_key, (2, size, num_classes + 1))
+    predictions = log_q + jnp.exp(noise[..., -1:] - 0.5) * noise[..., :-1]
     return Problem(
         pairs=sample_pairs(pair_key, mixture, batch_size, num_classes),
         distributions=jnp.exp(log_q),
-        predictions=log_q + noise,
+        predictions=predictions,
         start=sample_pairs(start_key, near_uniform, size, num_classes),
     )
 
@@ -308,7 +301,7 @@ def rank_agreement(losses: jax.Array, severity: jax.Array) -> HeldOut:
     )
 
 
-def held_out(loss: Loss, key: jax.Array, config: EvolutionConfig, num_pairs: int = 8192) -> HeldOut:
+def held_out(loss: Loss, key: jax.Array, config: EvolutionConfig, num_pairs: int = 4096) -> HeldOut:
     """Rank agreement of ``loss`` with -log p_y on fresh predictions of the config's mixture."""
     pairs = sample_pairs(key, config.mixture, num_pairs, config.num_classes)
     severity = _log_prob(log_softmax(pairs.logits), pairs.labels)

@@ -38,16 +38,27 @@ class PretrainConfig(EvolutionConfig):
 PRESETS: dict[str, PretrainConfig] = {
     "base": PretrainConfig(),
     "quick": PretrainConfig(
-        preset="quick", population_size=32, num_generations=150, batch_size=512, step_size=0.15
+        preset="quick", population_size=32, num_generations=200, batch_size=512
     ),
     "paper": PretrainConfig(
-        preset="paper", network="concat", mutation="chaotic", num_generations=1500, width=32
+        preset="paper",
+        network="concat",
+        mutation="chaotic",
+        num_generations=1500,
+        width=32,
+        objective=ObjectiveConfig(proper_ranking=0.0, margin=0.1),
     ),
     "robust": PretrainConfig(
         preset="robust",
         population_size=32,
         num_generations=300,
-        objective=ObjectiveConfig(noisy_ranking=4.0, trainability=0.3, label_noise=0.8),
+        objective=ObjectiveConfig(
+            proper_ranking=0.0,
+            noisy_ranking=4.0,
+            trainability=0.3,
+            label_noise=0.8,
+            margin=0.1,
+        ),
     ),
 }
 
@@ -117,19 +128,19 @@ def pretrain(
     evolution = make_evolution(config)
     init_key, monitor_key, final_key = jax.random.split(jax.random.key(seed), 3)
 
-    @partial(jax.jit, static_argnums=2)
-    def agreement(params: Any, key: jax.Array, num_pairs: int) -> Any:
-        return held_out(partial(evolution.network.apply, params), key, config, num_pairs)
+    @jax.jit
+    def agreement(params: Any, key: jax.Array) -> Any:
+        return held_out(partial(evolution.network.apply, params), key, config)
 
     state, generation = evolution.init(init_key), 0
     for size in chunk_sizes(config.num_generations):
         state, info = evolution.run(state, size)
         generation += size
-        now = agreement(evolution.params(state), monitor_key, 2048)
+        now = agreement(evolution.params(state), monitor_key)
         on_chunk(Chunk(generation, jax.device_get(info), float(now.discordance)))
 
     params = evolution.params(state)
-    final = agreement(params, final_key, 8192)
+    final = agreement(params, final_key)
     spec = NetworkSpec(config.network, config.width, config.num_classes)
     frozen = make_learned_loss(spec, params)
     _, gradients = loss_profile(frozen, PROFILE_POINTS, config.num_classes)

@@ -4,9 +4,11 @@ Each component covers a regime in which a loss must give the right answer. Drawi
 than probabilities keeps the logarithms exact where p_y is 10**-7 or within 10**-7 of 1.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -46,57 +48,78 @@ def log_softmax(logits: jax.Array) -> jax.Array:
     return shifted - jnp.log1p(others)
 
 
+class Draw(NamedTuple):
+    """The randomness of n examples, from which every component makes its logits.
+
+    Attributes:
+      uniform: uniform on (0, 1), one for each class, shape (n, num_classes).
+      lead, gap: uniform on (0, 1), shape (n,).
+      labels, others: int32, shape (n,); the true class, and another one.
+    """
+
+    uniform: jax.Array
+    lead: jax.Array
+    gap: jax.Array
+    labels: jax.Array
+    others: jax.Array
+
+    @property
+    def normal(self) -> jax.Array:
+        """The uniforms as standard normal noise."""
+        return _normal(self.uniform)
+
+
+def _normal(uniform: jax.Array) -> jax.Array:
+    return math.sqrt(2.0) * jax.lax.erf_inv(2.0 * uniform - 1.0)
+
+
+def _draw(key: jax.Array, size: int, num_classes: int) -> Draw:
+    # One call for everything: each call of the generator is a page of code to compile.
+    u = jax.random.uniform(key, (size, num_classes + 4), minval=2.0**-24)
+    classes, label, other, lead, gap = jnp.split(u, num_classes + np.arange(4), axis=1)
+    labels = jnp.floor(num_classes * label[:, 0]).astype(jnp.int32)
+    shift = 1 + jnp.floor((num_classes - 1) * other[:, 0]).astype(jnp.int32)
+    return Draw(classes, lead[:, 0], gap[:, 0], labels, (labels + shift) % num_classes)
+
+
 def _push(logits: jax.Array, classes: jax.Array, amount: jax.Array) -> jax.Array:
-    """Add ``amount`` (batch,) to the logit of ``classes`` (batch,)."""
+    """Add ``amount`` (n,) to the logit of ``classes`` (n,)."""
     return logits + amount[:, None] * jax.nn.one_hot(classes, logits.shape[-1])
 
 
-def _other_class(key: jax.Array, labels: jax.Array, num_classes: int) -> jax.Array:
-    return (labels + jax.random.randint(key, labels.shape, 1, num_classes)) % num_classes
-
-
-def near_uniform(key: jax.Array, labels: jax.Array, num_classes: int) -> jax.Array:
+def near_uniform(draw: Draw) -> jax.Array:
     """An untrained classifier: logits of standard deviation up to 1/2."""
-    noise_key, scale_key = jax.random.split(key)
-    scale = jax.random.uniform(scale_key, (labels.size, 1), maxval=0.5)
-    return scale * jax.random.normal(noise_key, (labels.size, num_classes))
+    return 0.5 * draw.lead[:, None] * draw.normal
 
 
-def flat_dirichlet(key: jax.Array, labels: jax.Array, num_classes: int) -> jax.Array:
+def flat_dirichlet(draw: Draw) -> jax.Array:
     """Uniform on the simplex: logarithms of exponential variables."""
-    return -jax.random.gumbel(key, (labels.size, num_classes))
+    return jnp.log(-jnp.log(draw.uniform))
 
 
-def confident_right(key: jax.Array, labels: jax.Array, num_classes: int) -> jax.Array:
+def confident_right(draw: Draw) -> jax.Array:
     """The true class leads by 2 to 14 nats over unit noise."""
-    noise_key, lead_key = jax.random.split(key)
-    lead = jax.random.uniform(lead_key, labels.shape, minval=2.0, maxval=14.0)
-    return _push(jax.random.normal(noise_key, (labels.size, num_classes)), labels, lead)
+    return _push(draw.normal, draw.labels, 2.0 + 12.0 * draw.lead)
 
 
-def confident_wrong(key: jax.Array, labels: jax.Array, num_classes: int) -> jax.Array:
-    """As :func:`confident_right`, for a class that is not the true one."""
-    class_key, key = jax.random.split(key)
-    return confident_right(key, _other_class(class_key, labels, num_classes), num_classes)
+def confident_wrong(draw: Draw) -> jax.Array:
+    """Another class than the true one leads by 2 to 14 nats over unit noise."""
+    return _push(draw.normal, draw.others, 2.0 + 12.0 * draw.lead)
 
 
-def ambiguous(key: jax.Array, labels: jax.Array, num_classes: int) -> jax.Array:
-    """The true class and one other, some nats apart, share a lead of 2 to 8 nats."""
-    class_key, noise_key, lead_key, gap_key = jax.random.split(key, 4)
-    lead = jax.random.uniform(lead_key, labels.shape, minval=2.0, maxval=8.0)
-    logits = jax.random.normal(noise_key, (labels.size, num_classes))
-    logits = _push(logits, _other_class(class_key, labels, num_classes), lead)
-    return _push(logits, labels, lead + jax.random.normal(gap_key, labels.shape))
+def ambiguous(draw: Draw) -> jax.Array:
+    """The true class and one other, a nat or so apart, share a lead of 2 to 8 nats."""
+    lead = 2.0 + 6.0 * draw.lead
+    logits = _push(draw.normal, draw.others, lead)
+    return _push(logits, draw.labels, lead + _normal(draw.gap))
 
 
-def graded(key: jax.Array, labels: jax.Array, num_classes: int) -> jax.Array:
+def graded(draw: Draw) -> jax.Array:
     """Every p_y from about 10**-7 to 1 - 10**-5: the true logit is shifted by -14 to 14 nats."""
-    noise_key, lead_key = jax.random.split(key)
-    lead = jax.random.uniform(lead_key, labels.shape, minval=-14.0, maxval=14.0)
-    return _push(jax.random.normal(noise_key, (labels.size, num_classes)), labels, lead)
+    return _push(draw.normal, draw.labels, 28.0 * draw.lead - 14.0)
 
 
-COMPONENTS: dict[str, Callable[[jax.Array, jax.Array, int], jax.Array]] = {
+COMPONENTS: dict[str, Callable[[Draw], jax.Array]] = {
     f.__name__: f
     for f in (near_uniform, flat_dirichlet, confident_right, confident_wrong, ambiguous, graded)
 }
@@ -118,10 +141,11 @@ def component_sizes(mixture: MixtureConfig, batch_size: int) -> dict[str, int]:
 def sample_pairs(
     key: jax.Array, mixture: MixtureConfig, batch_size: int, num_classes: int
 ) -> Pairs:
-    """Draw a batch of prediction-label pairs, in random order.
+    """Draw a batch of prediction-label pairs, the components in mixed order.
 
-    The components' shares of the batch are fixed, not drawn: shapes stay static and the
-    batch varies less from one generation to the next.
+    The components' shares of the batch, and which place belongs to which, are fixed rather than
+    drawn: shapes stay static, and the batch varies less from one generation to the next. Examples
+    are independent, so those at any fixed distance are random pairs.
 
     Args:
       key: a PRNG key.
@@ -134,13 +158,12 @@ def sample_pairs(
     >>> pairs.logits.shape, pairs.labels.shape
     ((8, 3), (8,))
     """
-    label_key, order_key, *keys = jax.random.split(key, 2 + len(COMPONENTS))
-    labels = jax.random.randint(label_key, (batch_size,), 0, num_classes)
+    draw = _draw(key, batch_size, num_classes)
     parts, start = [], 0
-    sizes = component_sizes(mixture, batch_size)
-    for component_key, (name, size) in zip(keys, sizes.items(), strict=True):
-        part_labels = labels[start : start + size]
-        parts.append(COMPONENTS[name](component_key, part_labels, num_classes))
+    for name, size in component_sizes(mixture, batch_size).items():
+        if size:
+            part = jax.tree.map(lambda leaf, i=start, n=size: leaf[i : i + n], draw)
+            parts.append(COMPONENTS[name](part))
         start += size
-    order = jax.random.permutation(order_key, batch_size)
-    return Pairs(jnp.concatenate(parts)[order], labels[order])
+    order = np.random.default_rng(0).permutation(batch_size)
+    return Pairs(jnp.concatenate(parts)[order], draw.labels[order])
