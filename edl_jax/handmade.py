@@ -134,8 +134,10 @@ def _centre(logits: jax.Array, present: jax.Array) -> tuple[jax.Array, jax.Array
     """
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     lowest = jnp.finfo(logits.dtype).min
-    largest = jnp.max(logits, axis=-1, keepdims=True, where=present, initial=lowest)
-    largest = jax.lax.stop_gradient(largest)
+    # A shift of all logits changes no loss, so no gradient belongs to it.
+    largest = jax.lax.stop_gradient(
+        jnp.max(logits, axis=-1, keepdims=True, where=present, initial=lowest)
+    )
     # An absent class stands at the largest logit, where every definition is finite and has a finite
     # gradient to be masked; a row without any class is a uniform one until its loss is masked.
     centred = jnp.where(present, logits, largest) - largest

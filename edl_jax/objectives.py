@@ -24,7 +24,7 @@ Loss = Callable[[jax.Array, jax.Array], jax.Array]
 NUM_PARTNERS = 4
 # Terms that need the loss under every label use this share of the batch.
 EVERY_LABEL_SHARE = 4
-DESCENT_STEPS = 8
+DESCENT_STEPS, START_SPREAD = 8, 2.0
 SCALE_GUARD_WEIGHT = 0.1
 
 
@@ -140,7 +140,7 @@ class Problem:
       pairs: prediction-label pairs of the mixture.
       distributions: label distributions q, shape (n, num_classes).
       predictions: logits of two predictions for each q, shape (2, n, num_classes).
-      start: pairs from which descent under the loss starts: near-uniform predictions.
+      start: pairs from which descent under the loss starts, many of them wrong.
     """
 
     pairs: Pairs
@@ -155,7 +155,11 @@ def sample_problem(
     """Draw the pairs, label distributions and starting points of one generation."""
     pair_key, start_key, q_key, prediction_key = jax.random.split(key, 4)
     size = max(16, batch_size // EVERY_LABEL_SHARE)
-    near_uniform = MixtureConfig(1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    label_key, logit_key = jax.random.split(start_key)
+    start = Pairs(
+        START_SPREAD * jax.random.normal(logit_key, (size, num_classes)),
+        jax.random.randint(label_key, (size,), 0, num_classes),
+    )
     # Powers of a flat Dirichlet reach from nearly uniform to nearly one-hot.
     q = jax.random.uniform(q_key, (size, num_classes + 1), minval=2.0**-24)
     power = 0.3 + 3.7 * q[:, -1:]
@@ -167,7 +171,7 @@ def sample_problem(
         pairs=sample_pairs(pair_key, mixture, batch_size, num_classes),
         distributions=jnp.exp(log_q),
         predictions=predictions,
-        start=sample_pairs(start_key, near_uniform, size, num_classes),
+        start=start,
     )
 
 
@@ -201,19 +205,21 @@ def proper_ranking(loss: Loss, problem: Problem, config: ObjectiveConfig) -> jax
 
 
 def trainability(loss: Loss, problem: Problem, config: ObjectiveConfig) -> jax.Array:
-    """1 - mean p_y after some steps of logit descent from near-uniform predictions.
+    """1 - mean p_y after some steps of logit descent from random predictions.
 
-    A step is the gradient over its mean norm, so that the loss's scale does not matter; what does
-    is how the loss shares a step among easy and hard examples. After the rejection test of EvoMAL
-    (Raymond et al., arXiv 2209.08907), but without data.
+    The first step has mean norm 1 and the rest its scale, so the loss's own scale does not matter;
+    what does is whether its gradient brings up examples that start wrong, and lasts. After the
+    rejection test of EvoMAL (Raymond et al., arXiv 2209.08907), but without data.
     """
     del config
     logits, labels = problem.start.logits, problem.start.labels
     gradient = jax.grad(lambda z: jnp.sum(loss(z, labels)))
-    for _ in range(DESCENT_STEPS):
+    g = gradient(logits)
+    scale = 1.0 / (jnp.mean(jnp.linalg.norm(g, axis=-1)) + 1e-12)
+    for _ in range(DESCENT_STEPS - 1):
+        logits = logits - scale * g
         g = gradient(logits)
-        norm = jnp.mean(jnp.sqrt(jnp.sum(jnp.square(g), axis=-1) + 1e-20))
-        logits = logits - g / norm
+    logits = logits - scale * g
     p_y = jnp.exp(-_log_prob(log_softmax(logits), labels))
     return 1.0 - jnp.mean(p_y)
 
