@@ -20,7 +20,7 @@ from edl_jax.objectives import Loss, every_label
 from edl_jax.synthetic import log_softmax
 
 ARTIFACT = "loss.npz"
-SHIPPED = ("edl-base",)
+SHIPPED = ("edl-base", "edl-robust")
 MAX_WIDTH, MAX_CLASSES = 4096, 1_000_000
 
 
@@ -29,7 +29,7 @@ MAX_WIDTH, MAX_CLASSES = 4096, 1_000_000
     data_fields=["params", "scale"],
     meta_fields=["spec", "provenance_json"],
 )
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # hashed by identity, so that jax.jit(loss) works
 class LearnedLoss:
     """A frozen evolved loss, called like optax's cross-entropies.
 

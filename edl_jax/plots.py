@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import matplotlib
 
 from edl_jax.analysis import loss_profile
+from edl_jax.errors import EdlError
 from edl_jax.losses import LOSSES
 from edl_jax.objectives import Loss
 from edl_jax.runs import atomic_write
@@ -79,7 +81,9 @@ def loss_shape(losses: Mapping[str, Loss], path: str | Path, num_classes: int = 
     with plt.rc_context(STYLE):
         figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
         styles: list[tuple[Loss, Any]] = [(LOSSES["cross_entropy"], REFERENCE)]
-        styles += [(loss, {"label": name}) for name, loss in losses.items()]
+        styles += [
+            (loss, {"label": name}) for name, loss in losses.items() if name != "cross_entropy"
+        ]
         for loss, style in styles:
             values, gradients = loss_profile(loss, p_y, num_classes)
             left.plot(logit, values - values[-1], **style)
@@ -93,4 +97,39 @@ def loss_shape(losses: Mapping[str, Loss], path: str | Path, num_classes: int = 
         right.set_ylabel("gradient in the true logit")
         right.axhline(0.0, color="0.7", linewidth=0.8)
         right.legend()
+        save(figure, path)
+
+
+def simplex(losses: Mapping[str, Loss], path: str | Path) -> None:
+    """Draw each loss of three classes over the simplex, for the class at the lower left.
+
+    Args:
+      losses: unreduced losses by the title that they get; one that refuses three classes (a
+        concat loss evolved for another number) is drawn empty and says so.
+      path: the PNG file.
+    """
+    steps = 60
+    grid = [(i, j, steps - i - j) for i in range(steps + 1) for j in range(steps + 1 - i)]
+    p = (jnp.array(grid, jnp.float32) + 0.02) / (steps + 0.06)
+    x, y = p[:, 1] + 0.5 * p[:, 2], p[:, 2] * 3**0.5 / 2
+    with plt.rc_context(STYLE):
+        columns = min(4, len(losses))
+        rows = -(-len(losses) // columns)
+        figure, axes = plt.subplots(
+            rows, columns, figsize=(2.7 * columns, 2.6 * rows), squeeze=False
+        )
+        for axis in axes.flat:
+            axis.axis("off")
+        for axis, (name, loss) in zip(axes.flat, losses.items(), strict=False):
+            axis.set_title(name, fontsize=10)
+            axis.set_aspect("equal")
+            try:
+                values = jax.jit(loss)(jnp.log(p), jnp.zeros(len(p), jnp.int32))
+            except EdlError:
+                axis.text(0.5, 0.5, "not for\n3 classes", ha="center", transform=axis.transAxes)
+                continue
+            contours = axis.tricontourf(x, y, values - values.min(), levels=16, cmap="viridis")
+            axis.plot([0, 1, 0.5, 0], [0, 0, 3**0.5 / 2, 0], color="0.3", linewidth=0.8)
+            axis.text(-0.03, -0.04, "true class", fontsize=7, va="top")
+            figure.colorbar(contours, ax=axis, shrink=0.7).ax.tick_params(labelsize=7)
         save(figure, path)

@@ -53,11 +53,7 @@ PRESETS: dict[str, PretrainConfig] = {
         population_size=32,
         num_generations=300,
         objective=ObjectiveConfig(
-            proper_ranking=0.0,
-            noisy_ranking=4.0,
-            trainability=0.3,
-            label_noise=0.8,
-            margin=0.1,
+            noisy_ranking=4.0, trainability=1.0, label_noise=0.8, margin=0.02
         ),
     ),
 }

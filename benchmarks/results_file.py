@@ -1,0 +1,60 @@
+"""A results file that grows cell by cell: rows and a ``meta`` block, written atomically."""
+
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edl_jax.runs import environment, write_json
+
+RESULTS = Path(__file__).parent / "results"
+
+
+class ResultsFile:
+    """Rows of one benchmark, kept on disk so that a run that was cut off goes on.
+
+    Args:
+      path: the JSON file; read if it exists.
+      key: fields that identify a cell.
+    """
+
+    def __init__(self, path: Path, key: tuple[str, ...]) -> None:
+        self.path, self.key = path, key
+        content = json.loads(path.read_text()) if path.exists() else {"rows": []}
+        self.rows: list[dict[str, Any]] = content["rows"]
+        self._index = {self._key_of(row): row for row in self.rows}
+
+    def _key_of(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(row[field] for field in self.key)
+
+    def find(self, cell: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The row of this cell, or None where it has not been run."""
+        return self._index.get(self._key_of(cell))
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Add the row of a cell and write the file."""
+        self.rows.append(row)
+        self._index[self._key_of(row)] = row
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(self.path, {"meta": meta(), "rows": self.rows})
+
+
+def meta() -> dict[str, Any]:
+    """Command, commit, versions and machine of the run that wrote last."""
+    git = subprocess.run(
+        ["git", "rev-parse", "HEAD"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    module = Path(sys.argv[0]).stem
+    return {
+        "command": " ".join(["python", "-m", f"benchmarks.{module}", *sys.argv[1:]]),
+        "commit": git.stdout.strip() or None,
+        "environment": environment(),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }

@@ -1,0 +1,147 @@
+"""The table and the plot of ``transfer_losses``, made from its results file alone.
+
+``python -m benchmarks.transfer_table`` prints the table in Markdown, as the README has it, and
+draws ``docs/transfer_losses.png``.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.results_file import RESULTS
+
+REFERENCE = "cross_entropy"
+
+
+def bootstrap_interval(
+    differences: Sequence[float], num_resamples: int = 10_000
+) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of the mean of paired differences.
+
+    >>> low, high = bootstrap_interval([1.0, 1.0, 1.0])
+    >>> float(low), float(high)
+    (1.0, 1.0)
+    """
+    values = np.asarray(differences, np.float64)
+    picks = np.random.default_rng(0).integers(0, len(values), (num_resamples, len(values)))
+    low, high = np.percentile(values[picks].mean(axis=1), [2.5, 97.5])
+    return low, high
+
+
+def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One line for each problem, noise level, protocol and loss, compared with the reference.
+
+    Args:
+      rows: of the results file; tuning runs among them are left out.
+
+    Returns:
+      Lines with mean accuracy, NLL and ECE over the seeds, and the paired difference in accuracy
+      to cross-entropy in points with its interval; None where a seed has no partner.
+    """
+    groups: dict[tuple, dict[str, dict[int, dict[str, Any]]]] = {}
+    fields = (
+        "dataset",
+        "model",
+        "train_size",
+        "epochs",
+        "label_noise",
+        "noise_kind",
+        "protocol",
+    )
+    for row in rows:
+        if row["protocol"] != "tuning":
+            group = groups.setdefault(tuple(row[field] for field in fields), {})
+            group.setdefault(row["loss"], {})[row["seed"]] = row
+    lines = []
+    for values_of_group, losses in groups.items():
+        reference = losses.get(REFERENCE, {})
+        for loss, seeds in losses.items():
+            common = sorted(seeds.keys() & reference.keys())
+            differences = [
+                100 * (seeds[s]["test_accuracy"] - reference[s]["test_accuracy"]) for s in common
+            ]
+            line: dict[str, Any] = dict(zip(fields, values_of_group, strict=True))
+            line |= {"loss": loss, "num_seeds": len(seeds)}
+            line |= {"learning_rate": next(iter(seeds.values()))["learning_rate"]}
+            for field in ("test_accuracy", "nll", "ece", "train_accuracy"):
+                values = [row[field] for row in seeds.values() if row[field] is not None]
+                line[field] = float(np.mean(values)) if values else None
+            line["difference"] = float(np.mean(differences)) if differences else None
+            line["interval"] = bootstrap_interval(differences) if len(differences) > 1 else None
+            lines.append(line)
+    return lines
+
+
+def markdown(lines: Sequence[dict[str, Any]]) -> str:
+    """The lines as a Markdown table, the best accuracy of each group in bold."""
+    out = [
+        "| problem | label noise | protocol | loss | lr | test accuracy (%) | "
+        "less cross-entropy (points, 95 %) | ECE | seeds |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for line in lines:
+        noise = f"{line['label_noise']:g}" + (
+            " asymmetric" if line["noise_kind"] == "asymmetric" else ""
+        )
+        if line["label_noise"] == 0 and line["protocol"] == "unaware":
+            continue  # on clean labels the protocols are one
+        protocol = "" if line["label_noise"] == 0 else line["protocol"]
+        shown = ""
+        if line["interval"] is not None and line["loss"] != REFERENCE:
+            low, high = line["interval"]
+            shown = f"{line['difference']:+.2f} [{low:+.2f}, {high:+.2f}]"
+        problem = f"{line['dataset']} {line['model']}, {line['train_size']:,} × {line['epochs']}"
+        out.append(
+            f"| {problem} | {noise} | {protocol} | {line['loss']} | {line['learning_rate']:g} | "
+            f"{100 * line['test_accuracy']:.2f} | {shown} | {line['ece']:.3f} | "
+            f"{line['num_seeds']} |"
+        )
+    return "\n".join(out)
+
+
+def print_table(path: Path) -> None:
+    """Print the table of the results file ``path``."""
+    print(markdown(summarise(json.loads(path.read_text())["rows"])))
+
+
+def draw(lines: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draw the difference to cross-entropy, a panel for each problem, noise level and protocol."""
+    from edl_jax import plots
+
+    panels: dict[tuple, list[dict[str, Any]]] = {}
+    for line in lines:
+        if line["interval"] is None or line["loss"] == REFERENCE:
+            continue
+        if line["label_noise"] == 0 and line["protocol"] == "unaware":
+            continue
+        noise = (line["label_noise"], line["noise_kind"])
+        key = (line["dataset"], line["model"], *noise, line["protocol"])
+        panels.setdefault(key, []).append(line)
+    with plots.plt.rc_context(plots.STYLE):
+        figure, axes = plots.plt.subplots(
+            1, len(panels), figsize=(3.4 * len(panels), 3.2), squeeze=False, sharey=True
+        )
+        for axis, (key, members) in zip(axes.flat, panels.items(), strict=True):
+            dataset, model, noise, _, protocol = key
+            means = np.array([line["difference"] for line in members])
+            bounds = np.array([line["interval"] for line in members]).T
+            colors = ["tab:blue" if "edl" in line["loss"] else "0.5" for line in members]
+            places = np.arange(len(members))
+            axis.hlines(places, bounds[0], bounds[1], colors=colors)
+            axis.scatter(means, places, c=colors, zorder=3)
+            axis.axvline(0, color="0.35", linestyle="--", linewidth=1)
+            axis.set_yticks(places, [line["loss"] for line in members])
+            axis.invert_yaxis() if axis is axes.flat[0] else None
+            label = "clean" if noise == 0 else f"noise {noise:g}, {protocol}"
+            axis.set_title(f"{dataset} {model}\n{label}", fontsize=10)
+            axis.set_xlabel("points above cross-entropy")
+        plots.save(figure, path)
+
+
+if __name__ == "__main__":
+    summary = summarise(json.loads((RESULTS / "transfer_losses.json").read_text())["rows"])
+    print(markdown(summary))
+    draw(summary, Path("docs/transfer_losses.png"))

@@ -1,0 +1,83 @@
+"""Print the properties of losses side by side, and draw their shapes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from edl_jax import cli
+from edl_jax.errors import OptionError, require
+
+PROG = "python -m edl_jax.analyze"
+
+
+@dataclass(frozen=True)
+class AnalyzeConfig:
+    """Print the properties of losses side by side, and draw their gradients and surfaces."""
+
+    losses: tyro.conf.Positional[tuple[str, ...]]
+    """Hand-made or shipped losses by name, artifacts or pretrain run directories by path."""
+    num_classes: int = 10
+    """Classes of the predictions on which the properties are measured."""
+    output_dir: Path | None = None
+    """Directory for gradient_profile.png and simplex.png; nothing is drawn by default."""
+
+    def __post_init__(self) -> None:
+        require(len(self.losses) > 0, "losses", "", "at least one loss")
+        classes = self.num_classes
+        require(2 <= classes <= 1000, "num_classes", classes, "a whole number from 2 to 1,000")
+
+
+ROWS = {
+    "permutation_error": "relabelling error",
+    "monotonicity": "share with negative true-logit gradient",
+    "calibration": "minimiser keeps argmax q",
+    "properness_gap": "properness gap",
+    "symmetry_gap": "symmetry gap",
+    "gradient_wrong": "logit gradient at p_y = 1e-7",
+    "gradient_uniform": "logit gradient at p_y = 1/K",
+    "gradient_right": "logit gradient at p_y = 0.999",
+    "finite": "finite at logits of ±10⁴",
+}
+
+
+def command(args: list[str] | None = None) -> None:
+    """Run the command line ``args``."""
+    config = cli.parse(AnalyzeConfig, args, prog=PROG)
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from edl_jax import plots
+    from edl_jax.analysis import properties
+    from edl_jax.losses import resolve_loss
+
+    losses = {Path(name).name or name: resolve_loss(name) for name in config.losses}
+    if config.output_dir is not None:
+        try:
+            config.output_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            expected = f"a directory that can be written ({error.strerror})"
+            raise OptionError("output_dir", config.output_dir, expected) from error
+
+    measured = {name: properties(loss, config.num_classes) for name, loss in losses.items()}
+    table = Table(title=f"Properties at {config.num_classes} classes", title_justify="left")
+    table.add_column("property")
+    for name in losses:
+        table.add_column(name, justify="right")
+    for field, title in ROWS.items():
+        values = (getattr(row, field) for row in measured.values())
+        table.add_row(title, *(f"{v:.3g}" if isinstance(v, float) else str(v) for v in values))
+    Console().print(table)
+    if config.output_dir is not None:
+        shape, simplex = (
+            config.output_dir / "gradient_profile.png",
+            config.output_dir / "simplex.png",
+        )
+        plots.loss_shape(losses, shape, config.num_classes)
+        plots.simplex(losses, simplex)
+        Console().print(f"Drawn: {shape}, {simplex}")
+
+
+if __name__ == "__main__":
+    cli.main(command)
