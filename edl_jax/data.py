@@ -1,0 +1,286 @@
+"""Image classification sets from TensorFlow Datasets, read without TensorFlow, and the random
+parts of them that runs train on."""
+
+import contextlib
+import hashlib
+import io
+import json
+import logging
+import os
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from edl_jax.errors import EdlError, require, require_one_of
+from edl_jax.label_noise import asymmetric_noise, symmetric_noise
+from edl_jax.runs import atomic_write
+
+NOISES = {"symmetric": symmetric_noise, "asymmetric": asymmetric_noise}
+
+_ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+_READ_AT_ONCE = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set in memory, as NumPy arrays.
+
+    Attributes:
+      name: its name in TensorFlow Datasets, e.g. ``"cifar10"``.
+      num_classes: number of classes K.
+      train_images: uint8 ``[N, height, width, channels]``.
+      train_labels: int32 ``[N]``, from 0 to K - 1.
+      test_images: uint8 ``[M, height, width, channels]``.
+      test_labels: int32 ``[M]``.
+    """
+
+    name: str
+    num_classes: int
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels."""
+        height, width, channels = self.train_images.shape[1:]
+        return height, width, channels
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+
+def load(
+    name: str, data_dir: str | Path | None = None, cache_dir: str | Path | None = None
+) -> Dataset:
+    """Read a data set that TensorFlow Datasets has prepared as ``array_record``.
+
+    Decoding the images takes seconds, so the arrays are cached; a cache that cannot be written is
+    done without, one that is corrupt or out of date is made anew.
+
+    Args:
+      name: e.g. ``"cifar10"``, ``"fashion_mnist"``, ``"svhn_cropped"``, or a set of your own with
+        the features ``image`` (uint8, of one size) and ``label``. The test images are the split
+        ``test``, or ``validation`` where there is none.
+      data_dir: the directory that holds the prepared set; ``$TFDS_DATA_DIR`` or
+        ``~/tensorflow_datasets`` by default.
+      cache_dir: where the arrays are cached; ``$XDG_CACHE_HOME/edl_jax`` or ``~/.cache/edl_jax``
+        by default.
+
+    Raises:
+      OptionError: ``data_dir`` does not exist.
+      EdlError: the set is unknown, not prepared, damaged, or not of this kind.
+
+    Example::
+
+      dataset = load("fashion_mnist", data_dir="~/tfds")
+      dataset.train_images.shape  # (60000, 28, 28, 1)
+    """
+    if data_dir is not None:
+        data_dir = Path(data_dir).expanduser()
+        require(data_dir.is_dir(), "data_dir", data_dir, "a directory that exists")
+    with _quiet():
+        train, test = _open_splits(name, data_dir)
+        info = train.dataset_info
+        shape, num_classes = _check_features(name, info.features)
+        version = info.full_name.replace("/", "-")
+        cache = _cache_directory(cache_dir) / f"{version}-{_fingerprint(Path(info.data_dir))}.npz"
+        arrays = _read_cache(cache)
+        if arrays is None:
+            arrays = (*_decode(name, train, shape), *_decode(name, test, shape))
+            _write_cache(cache, arrays)
+    dataset = Dataset(name, num_classes, *arrays)
+    for labels in (dataset.train_labels, dataset.test_labels):
+        if len(labels) == 0 or labels.min() < 0 or labels.max() >= num_classes:
+            raise EdlError(f"dataset {name}: a split is empty or has images without a label")
+    return dataset
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep tfds from warning about sets that are missing, which is reported here in one line."""
+    logger = logging.getLogger("absl")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(before)
+
+
+def _open_splits(name: str, data_dir: Path | None) -> tuple[Any, Any]:
+    import tensorflow_datasets as tfds
+
+    place = data_dir or Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets"))
+    try:
+        splits = tfds.data_source(name, data_dir=data_dir, download=False)
+    except tfds.core.DatasetNotFoundError:
+        raise EdlError(
+            f"dataset {name}: not in {place}, and not a name that TensorFlow Datasets knows"
+        ) from None
+    except (AssertionError, NotImplementedError):
+        splits = {}
+    # What tfds raises for a set that is damaged is of many unrelated types.
+    except Exception as error:
+        raise EdlError(f"dataset {name}: cannot be read from {place}: {_brief(error)}") from error
+    if not splits:
+        directory = "" if data_dir is None else f", data_dir={str(data_dir)!r}"
+        raise EdlError(
+            f"dataset {name}: not prepared as array_record in {place}; point --data-dir to where "
+            'it is, or pip install "edl_jax[prepare]" and run: python -c "import '
+            f'tensorflow_datasets as tfds; tfds.data_source({name!r}{directory})"'
+        )
+    train, test = splits.get("train"), splits.get("test", splits.get("validation"))
+    if train is None or test is None:
+        raise EdlError(f"dataset {name}: expected splits train and test, not {', '.join(splits)}")
+    return train, test
+
+
+def _check_features(name: str, features: Any) -> tuple[tuple[int, int, int], int]:
+    known = dict(features.items())
+    image, label = known.get("image"), known.get("label")
+    shape: Any = getattr(image, "shape", ())
+    num_classes = getattr(label, "num_classes", None)
+    sized = len(shape) == 3 and None not in shape and getattr(image, "np_dtype", None) == np.uint8
+    if not sized or not num_classes:
+        raise EdlError(
+            f"dataset {name}: expected a feature image, uint8 and of one size, and a feature "
+            "label with a number of classes"
+        )
+    return shape, num_classes
+
+
+def _decode(name: str, source: Any, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    images = np.empty((len(source), *shape), np.uint8)
+    labels = np.empty(len(source), np.int32)
+    try:
+        for start in range(0, len(source), _READ_AT_ONCE):
+            rows = range(start, min(start + _READ_AT_ONCE, len(source)))
+            for row, example in zip(rows, source.__getitems__(list(rows)), strict=True):
+                images[row], labels[row] = example["image"], example["label"]
+    # A damaged file is reported by array_record, by protobuf or by the image decoder.
+    except Exception as error:
+        place = source.dataset_info.data_dir
+        raise EdlError(f"dataset {name}: damaged in {place}: {_brief(error)}") from error
+    return images, labels
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+# --- cache -------------------------------------------------------------------------------------
+
+
+def _cache_directory(cache_dir: str | Path | None) -> Path:
+    if cache_dir is not None:
+        return Path(cache_dir)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edl_jax"
+
+
+def _fingerprint(directory: Path) -> str:
+    """Digest of the names, sizes and times of change of the files that a set consists of."""
+    files = [(path.name, path.stat()) for path in sorted(directory.iterdir())]
+    content = json.dumps([(name, s.st_size, s.st_mtime_ns) for name, s in files])
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _read_cache(path: Path) -> Sequence[np.ndarray] | None:
+    # The file is opened here, because np.load leaves one open whose archive is damaged.
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return [archive[name] for name in _ARRAYS]
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):
+        return None
+
+
+def _write_cache(path: Path, arrays: Sequence[np.ndarray]) -> None:
+    with contextlib.suppress(EdlError, OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as file:
+            named: dict[str, Any] = dict(zip(_ARRAYS, arrays, strict=True))
+            np.savez(file, **named)
+
+
+# --- subsets -----------------------------------------------------------------------------------
+
+
+def holdout_split(
+    dataset: Dataset, train_size: int | None, holdout_size: int, key: jax.Array
+) -> Dataset:
+    """Choose training images at random, and others of them to stand in for the test images.
+
+    Hyper-parameters are chosen on such held-out images, never on the test images. The training
+    images depend on ``key`` and ``train_size``, not on ``holdout_size``, so what was chosen is
+    then measured with the same ones.
+
+    Args:
+      dataset: what is split; classes are not balanced.
+      train_size: training images kept; ``None`` keeps all that are not held out.
+      holdout_size: training images that replace the test images; 0 leaves these as they are.
+      key: PRNG key.
+
+    Raises:
+      OptionError: there are not that many training images.
+    """
+    total = len(dataset.train_labels)
+    kept = total - holdout_size if train_size is None else train_size
+    expected = f"a whole number from 1 to {total - holdout_size}"
+    require(1 <= kept <= total - holdout_size, "train_size", kept, expected)
+    order = np.asarray(jax.random.permutation(key, total))
+    train, held_out = order[:kept], order[total - holdout_size :]
+    subset = replace(
+        dataset,
+        train_images=dataset.train_images[train],
+        train_labels=dataset.train_labels[train],
+    )
+    if not holdout_size:
+        return subset
+    return replace(
+        subset,
+        test_images=dataset.train_images[held_out],
+        test_labels=dataset.train_labels[held_out],
+    )
+
+
+def for_seed(
+    dataset: Dataset,
+    seed: int,
+    *,
+    train_size: int | None = None,
+    holdout_size: int = 0,
+    label_noise: float = 0.0,
+    noise_kind: str = "symmetric",
+) -> Dataset:
+    """What the runs of one seed train on: a random subset with noisy training labels.
+
+    It depends on the seed and these sizes and rates only, so all losses see the same.
+
+    Args:
+      dataset: the whole, clean set.
+      seed: of the choice of images and of the label noise.
+      train_size: training images; all by default.
+      holdout_size: see :func:`holdout_split`; the held-out labels stay clean.
+      label_noise: probability, from 0 to 1, that a training label is replaced.
+      noise_kind: ``"symmetric"`` or ``"asymmetric"``.
+
+    Raises:
+      OptionError: an argument is out of its range.
+    """
+    require(0 <= label_noise <= 1, "label_noise", label_noise, "a number from 0 to 1")
+    require_one_of("noise_kind", noise_kind, NOISES)
+    subset_key, noise_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), 0))
+    subset = holdout_split(dataset, train_size, holdout_size, subset_key)
+    if label_noise == 0:
+        return subset
+    clean = jnp.asarray(subset.train_labels)
+    labels = NOISES[noise_kind](noise_key, clean, label_noise, dataset.num_classes)
+    return replace(subset, train_labels=np.asarray(labels))

@@ -1,0 +1,265 @@
+"""Loss networks: invariance to relabelling, absent classes, and gradients that last."""
+
+import dataclasses
+import functools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edl_jax.errors import EdlError
+from edl_jax.networks import (
+    LOG_SCALE,
+    NetworkSpec,
+    activation,
+    label_features,
+    log_probs,
+    make_network,
+)
+
+NAMES = ["symmetric", "deepset", "concat"]
+every_network = pytest.mark.parametrize("name", NAMES)
+every_free_network = pytest.mark.parametrize("name", ["symmetric", "deepset"])
+
+
+@functools.cache
+def network(name, num_classes=10, width=8, seed=0):
+    """The jitted network with random weights and biases: ``(logits, labels) -> losses``."""
+    net = make_network(name, width, num_classes)
+    return jax.jit(functools.partial(net.apply, random_params(net, seed)))
+
+
+def random_params(net, seed=0):
+    rng = np.random.default_rng(seed)
+    shapes = jax.eval_shape(net.init, jax.random.key(0))
+    # Larger than what init draws, and biases that are not zero, so that nothing hides behind 0.
+    return {k: jnp.asarray(rng.normal(size=v.shape), jnp.float32) for k, v in shapes.items()}
+
+
+def batch(num_classes, size=32, seed=0, spread=4.0):
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(size, num_classes)) * np.linspace(0.1, spread, size)[:, None]
+    return logits.astype(np.float32), rng.integers(num_classes, size=size).astype(np.int32)
+
+
+# --- the contract ------------------------------------------------------------------------------
+
+
+@every_network
+@pytest.mark.parametrize("num_classes", [2, 3, 10])
+def test_losses_have_one_value_an_example(name, num_classes):
+    loss = network(name, num_classes)
+    logits, labels = batch(num_classes, size=6)
+    losses = loss(logits, labels)
+
+    assert losses.shape == (6,)
+    assert losses.dtype == jnp.float32
+    # Leading axes are independent of each other.
+    grouped = loss(logits.reshape(2, 3, -1), labels.reshape(2, 3))
+    np.testing.assert_allclose(grouped, losses.reshape(2, 3), rtol=1e-5)
+    np.testing.assert_allclose(loss(logits[1], labels[1]), losses[1], rtol=1e-5)
+    assert np.unique(losses).size > 3
+
+
+@every_network
+@settings(deadline=None, max_examples=25)
+@given(
+    st.lists(st.floats(-1e4, 1e4, width=32), min_size=10, max_size=10),
+    st.integers(0, 9),
+    st.integers(0, 3),
+)
+def test_losses_are_never_negative(name, logits, label, seed):
+    value = float(network(name, seed=seed)(jnp.array(logits), jnp.int32(label)))
+
+    assert value >= 0
+    assert np.isfinite(value)
+
+
+@every_free_network
+@pytest.mark.parametrize("num_classes", [2, 3, 10, 100])
+def test_relabelling_the_classes_changes_nothing(name, num_classes):
+    logits, labels = batch(num_classes)
+    order = np.random.default_rng(1).permutation(num_classes)
+    if num_classes == 2:
+        order = np.array([1, 0])
+    loss = network(name)
+
+    relabelled = loss(logits[:, order], np.argsort(order)[labels].astype(np.int32))
+    np.testing.assert_allclose(relabelled, loss(logits, labels), rtol=1e-5)
+
+
+def test_concat_is_not_invariant_to_relabelling():
+    """What the other two have and this one lacks; it also shows that the test above can fail."""
+    logits, labels = batch(10)
+    shifted = network("concat")(np.roll(logits, 1, axis=1), (labels + 1) % 10)
+
+    assert not np.allclose(shifted, network("concat")(logits, labels), rtol=1e-2)
+
+
+@every_free_network
+@pytest.mark.parametrize("num_classes", [2, 3, 10])
+def test_classes_of_logit_minus_infinity_are_as_if_dropped(name, num_classes):
+    logits, labels = batch(num_classes)
+    absent = np.full((len(labels), 3), -np.inf, np.float32)
+    widened = np.concatenate([absent[:, :1], logits, absent[:, 1:]], axis=1)
+    loss = network(name)
+
+    np.testing.assert_allclose(loss(widened, labels + 1), loss(logits, labels), rtol=1e-5)
+    gradient = jax.grad(lambda z: loss(z, labels + 1).sum())(widened)
+    expected = jax.grad(lambda z: loss(z, labels).sum())(logits)
+    np.testing.assert_allclose(gradient[:, 1:-2], expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(gradient[:, [0, -2, -1]], 0.0)
+
+
+@every_free_network
+def test_a_constant_added_to_all_logits_changes_nothing(name):
+    logits, labels = batch(10)
+
+    shifted = network(name)(logits + 3.0, labels)
+    np.testing.assert_allclose(shifted, network(name)(logits, labels), rtol=2e-5)
+
+
+@pytest.mark.parametrize("num_classes", [2, 9, 11])
+def test_concat_refuses_another_number_of_classes_than_it_was_made_for(num_classes):
+    logits, labels = batch(num_classes)
+    with pytest.raises(EdlError, match=f"evolved for 10 classes got {num_classes}"):
+        network("concat")(logits, labels)
+
+
+# --- gradients ---------------------------------------------------------------------------------
+
+
+@every_network
+def test_the_gradient_is_that_of_float64_differences(name):
+    logits, labels = batch(4, size=6)
+    in_float32 = jax.grad(lambda z: network(name, 4)(z, labels).sum())(logits)
+
+    with jax.enable_x64(True):
+        z = np.asarray(logits, np.float64)
+        net = make_network(name, 8, 4)
+        params = {k: np.asarray(v, np.float64) for k, v in random_params(net).items()}
+        loss = jax.jit(lambda z: net.apply(params, z, labels))
+        assert loss(z).dtype == jnp.float64
+        gradient = np.asarray(jax.jit(jax.grad(lambda z: net.apply(params, z, labels).sum()))(z))
+        step = 1e-6
+        differences = np.stack(
+            [(loss(z + step * e) - loss(z - step * e)) / (2 * step) for e in np.eye(4)], axis=1
+        )
+
+    np.testing.assert_allclose(gradient, differences, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(in_float32, gradient, rtol=1e-3, atol=1e-5)
+    assert np.abs(gradient).max() > 1e-3
+
+
+@every_network
+def test_value_and_gradient_are_finite_for_logits_of_ten_thousand(name):
+    logits = 1e4 * jnp.array(
+        [[1, -1, 0, 0], [-1, 1, 0, 0], [1, 1, -1, -1], [-1, -1, -1, -1], [1, 0, 0, 0], [0, 0, 0, 0]]
+    )
+    labels = jnp.array([0, 0, 1, 2, 3, 1])
+    value, gradient = jax.value_and_grad(lambda z: network(name, 4)(z, labels).sum())(logits)
+
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
+
+
+def test_activation_is_x_over_the_root_of_1_plus_x_squared():
+    x = np.array([-1e6, -30.0, -1.0, 0.0, 0.5, 20.0], np.float32)
+
+    np.testing.assert_allclose(activation(x), x / np.sqrt(1 + x.astype(np.float64) ** 2), rtol=1e-6)
+
+
+# --- features ----------------------------------------------------------------------------------
+
+
+def reference_features(logits, label):
+    p = np.exp(np.float64(logits) - np.max(logits))
+    p /= p.sum()
+    others = np.delete(p, label)
+    return [
+        p[label],
+        others.max(),
+        np.log(p[label]) / LOG_SCALE,
+        np.log(others.max()) / LOG_SCALE,
+        -(p * np.log(p)).sum(),
+        (p**2).sum(),
+    ]
+
+
+@pytest.mark.parametrize("num_classes", [2, 3, 10, 100])
+def test_label_features_are_those_of_a_plain_reference(num_classes):
+    logits, labels = batch(num_classes)
+    features = label_features(log_probs(logits), labels)
+
+    expected = [reference_features(z, y) for z, y in zip(logits, labels, strict=True)]
+    assert features.shape == (len(labels), 6)
+    np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("label", [0, 1, 2])
+@pytest.mark.parametrize("logits", [[2, 2, 0], [1, 1, 1], [2, 0, 0], [0, 2, 2], [0, 2, -3]])
+def test_label_features_are_right_at_ties(logits, label):
+    features = label_features(log_probs(jnp.array(logits, jnp.float32)), jnp.array(label))
+
+    np.testing.assert_allclose(features, reference_features(logits, label), rtol=1e-5)
+
+
+# --- parameters --------------------------------------------------------------------------------
+
+
+@every_network
+def test_a_vmapped_population_is_a_loop_over_its_candidates(name):
+    net = make_network(name, 8, 5)
+    logits, labels = batch(5)
+    population = jax.vmap(net.init)(jax.random.split(jax.random.key(0), 3))
+    apply = jax.jit(net.apply)
+
+    together = jax.vmap(lambda params: apply(params, logits, labels))(population)
+    for i in range(3):
+        candidate = {k: v[i] for k, v in population.items()}
+        np.testing.assert_allclose(together[i], apply(candidate, logits, labels), rtol=1e-5)
+    assert np.ptp(together[:, 0]) > 0
+
+
+@every_network
+def test_initial_weights_are_scaled_by_their_fan_in_and_biases_are_zero(name):
+    params = make_network(name, 64, 10).init(jax.random.key(0))
+
+    assert any(k.endswith("biases") for k in params)
+    for key, value in params.items():
+        assert value.dtype == jnp.float32
+        if key.endswith("biases"):
+            np.testing.assert_array_equal(value, 0.0)
+        else:
+            # 4 standard errors of a standard deviation.
+            error = 4 / np.sqrt(2 * value.size)
+            assert float(jnp.std(value)) * np.sqrt(value.shape[0]) == pytest.approx(1, abs=error)
+
+
+@every_free_network
+def test_the_parameters_do_not_depend_on_the_number_of_classes(name):
+    few, many = (jax.eval_shape(make_network(name, 4, k).init, jax.random.key(0)) for k in (2, 99))
+
+    assert few == many
+
+
+def test_a_spec_is_hashable_and_survives_json():
+    spec = NetworkSpec("deepset", 4, 3)
+    again = NetworkSpec(**json.loads(json.dumps(dataclasses.asdict(spec))))
+
+    assert again == spec
+    assert hash(again) == hash(spec)
+    logits, labels = batch(3)
+    np.testing.assert_array_equal(
+        spec.build().apply(random_params(spec.build()), logits, labels),
+        make_network("deepset", 4, 3).apply(random_params(spec.build()), logits, labels),
+    )
+
+
+def test_an_unknown_network_is_refused_with_the_known_ones():
+    with pytest.raises(EdlError, match="network mlp: expected one of symmetric, deepset, concat"):
+        make_network("mlp", 4, 3)

@@ -1,0 +1,58 @@
+"""The pictures: PNG files that come whole, also of unfortunate histories."""
+
+import matplotlib.pyplot as plt
+import pytest
+
+from edl_jax import plots
+from edl_jax.errors import EdlError
+from edl_jax.losses import LOSSES
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def row(generation, **values):
+    return {"generation": generation, "best_fitness": 0.5, "mean_fitness": 1.0} | values
+
+
+HISTORIES = {
+    "usual": [row(1), row(2, held_out_discordance=0.1), row(3, held_out_discordance=0.05)],
+    "one generation": [row(1, held_out_discordance=0.4)],
+    "perfect": [row(1, best_fitness=0.0), row(2, held_out_discordance=0.0, best_fitness=0.0)],
+    "some failed": [row(1, best_fitness=None, mean_fitness=None), row(2, held_out_discordance=0.3)],
+    "all failed": [row(1, best_fitness=None, mean_fitness=None, held_out_discordance=0.5)],
+}
+
+
+@pytest.mark.parametrize("history", HISTORIES.values(), ids=HISTORIES)
+def test_the_convergence_of_any_history_is_drawn(tmp_path, history):
+    plots.convergence(history, tmp_path / "convergence.png")
+
+    assert (tmp_path / "convergence.png").read_bytes().startswith(PNG)
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("num_classes", [2, 10])
+def test_the_shape_of_losses_is_drawn_beside_cross_entropy(tmp_path, monkeypatch, num_classes):
+    figures = []
+    save = plots.save
+    monkeypatch.setattr(
+        plots, "save", lambda figure, path: (figures.append(figure), save(figure, path))
+    )
+    plots.loss_shape({"mine": LOSSES["brier"]}, tmp_path / "shape.png", num_classes)
+
+    assert (tmp_path / "shape.png").read_bytes().startswith(PNG)
+    (figure,) = figures
+    for axes in figure.axes:
+        assert [line.get_label() for line in axes.lines[:2]] == ["cross-entropy", "mine"]
+    # Cross-entropy falls to 0 at the right end, and its gradient is p_y - 1.
+    values, gradients = (axes.lines[0].get_ydata() for axes in figure.axes)
+    assert values[0] == pytest.approx(10, abs=0.1)
+    assert values[-1] == 0
+    assert gradients[0] == pytest.approx(-1, abs=1e-3)
+    assert plt.get_fignums() == []
+
+
+def test_a_picture_that_cannot_be_written_is_one_error_and_no_open_figure(tmp_path):
+    with pytest.raises(EdlError, match="cannot write"):
+        plots.convergence(HISTORIES["usual"], tmp_path / "none" / "convergence.png")
+    assert plt.get_fignums() == []
