@@ -137,12 +137,12 @@ def with_noisy_holdout(dataset: Any, noise: float, kind: str) -> Any:
     """The same noise on the held-out labels: whoever tunes with noisy data has no other."""
     import jax
 
-    from edl_jax.data import asymmetric_noise, symmetric_noise
+    from edl_jax.data import NOISES
 
     if noise == 0:
         return dataset
-    apply = symmetric_noise if kind == "symmetric" else asymmetric_noise
-    labels = apply(jax.random.key(TUNING_SEED + 1), dataset.test_labels, noise, dataset.num_classes)
+    key = jax.random.key(TUNING_SEED + 1)
+    labels = NOISES[kind](key, dataset.test_labels, noise, dataset.num_classes)
     return replace(dataset, test_labels=np.asarray(labels))
 
 

@@ -12,23 +12,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.results_file import RESULTS
+from edl_jax.comparison import bootstrap_interval
 
 REFERENCE = "cross_entropy"
-
-
-def bootstrap_interval(
-    differences: Sequence[float], num_resamples: int = 10_000
-) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of the mean of paired differences.
-
-    >>> low, high = bootstrap_interval([1.0, 1.0, 1.0])
-    >>> float(low), float(high)
-    (1.0, 1.0)
-    """
-    values = np.asarray(differences, np.float64)
-    picks = np.random.default_rng(0).integers(0, len(values), (num_resamples, len(values)))
-    low, high = np.percentile(values[picks].mean(axis=1), [2.5, 97.5])
-    return low, high
 
 
 def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -18,10 +18,13 @@ _HOME = {
     "make_evolution": "engine",
 }
 _MODULES = (
+    "analysis",
     "chaos",
     "config",
+    "data",
     "engine",
     "losses",
+    "models",
     "mutation",
     "networks",
     "objectives",

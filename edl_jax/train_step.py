@@ -119,7 +119,7 @@ def make_train_step(
     ) -> tuple[jax.Array, tuple[Any, jax.Array]]:
         model = nnx.merge(graphdef, params, batch_stats)
         logits = model(images, train=True)
-        updated = nnx.as_pure(nnx.state(model, nnx.BatchStat))
+        updated = nnx.to_pure_dict(nnx.state(model, nnx.BatchStat))
         return jnp.mean(loss(logits, labels)), (updated, logits)
 
     def step(
@@ -154,7 +154,7 @@ def _network(
 
     def arrays(key: jax.Array) -> tuple[Any, Any]:
         _, params, *others = nnx.split(make(key), nnx.Param, nnx.BatchStat)
-        return nnx.as_pure(params), nnx.as_pure(others[0])
+        return nnx.to_pure_dict(params), nnx.to_pure_dict(others[0])
 
     abstract = nnx.eval_shape(make, jax.random.key(0))
     graphdef, _ = nnx.split(abstract)

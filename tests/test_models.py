@@ -99,10 +99,10 @@ def test_every_normalisation_of_a_network_is_told_whether_it_trains():
     def apply(params, batch_stats, images, train):
         model = nnx.merge(graphdef, params, batch_stats)
         logits = model(images, train=train)
-        return logits, nnx.as_pure(nnx.state(model, nnx.BatchStat))
+        return logits, nnx.to_pure_dict(nnx.state(model, nnx.BatchStat))
 
     params, batch_stats = (
-        jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.1), nnx.as_pure(state))
+        jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.1), nnx.to_pure_dict(state))
         for state in (params, batch_stats)
     )
     images = jax.random.normal(jax.random.key(0), (4, 8, 8, 3))
