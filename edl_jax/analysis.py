@@ -39,7 +39,7 @@ def loss_profile(
       ``(values, gradients)``, each of the shape of ``p_y``; cross-entropy's gradient is p_y - 1.
 
     >>> from edl_jax.losses import LOSSES
-    >>> loss_profile(LOSSES["cross_entropy"], [0.25])[1]
+    >>> loss_profile(LOSSES["cross_entropy"], [0.25])[1].round(4)
     Array([-0.75], dtype=float32)
     """
     logits = profile_logits(jnp.asarray(p_y, jnp.float32), num_classes)

@@ -121,13 +121,16 @@ def _wide_terminal() -> Iterator[None]:
 
 
 def _one_line(box: str, prog: str) -> str:
-    """Take the first paragraph out of the box in which tyro prints an error."""
+    """Take the first paragraph, without its title, out of the box in which tyro prints an error."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    lines = [line.strip("│╭╮╰╯ ") for line in text.splitlines()]
-    body: list[str] = []
-    for line in lines[1:]:
-        if body and set(line) <= {"─"}:
-            break
-        if line:
-            body.append(line)
+    paragraphs: list[list[str]] = [[]]
+    for line in text.splitlines():
+        words = line.strip("│╭╮╰╯|+ ")
+        if words and set(words) <= {"─", "-"}:
+            paragraphs.append([])
+        elif words:
+            paragraphs[-1].append(words)
+    # The title stands in the frame, or, where the terminal has no frames, in a paragraph above.
+    filled = [paragraph for paragraph in paragraphs if paragraph]
+    body = filled[0][1:] or filled[1]
     return f"{' '.join(body)} (see {prog} --help)"

@@ -17,6 +17,7 @@ from edl_jax.errors import EdlError
 from edl_jax.handmade import LOSSES
 from edl_jax.networks import NetworkSpec, Params
 from edl_jax.objectives import Loss, every_label
+from edl_jax.runs import path_exists
 from edl_jax.synthetic import log_softmax
 
 ARTIFACT = "loss.npz"
@@ -83,7 +84,8 @@ class LearnedLoss:
         logits = jnp.moveaxis(logits, axis, -1)
         one = partial(self.spec.build().apply, self.params)
         if labels.shape == logits.shape[:-1] and jnp.issubdtype(labels.dtype, jnp.integer):
-            return self.scale * one(logits, labels)
+            known = (labels >= 0) & (labels < logits.shape[-1])
+            return jnp.where(known, self.scale * one(logits, labels), jnp.nan)
         labels = jnp.moveaxis(labels, axis, -1) if labels.ndim == logits.ndim else labels
         if labels.shape != logits.shape:
             raise EdlError(
@@ -128,7 +130,7 @@ def load_loss(source: str | Path) -> LearnedLoss:
         with as_file(files("edl_jax").joinpath("shipped", f"{source}.npz")) as path:
             return _read(path)
     path = Path(source)
-    if not path.exists():
+    if not path_exists(path):
         raise EdlError(
             f"{source}: no such loss; give one of {', '.join(SHIPPED)}, the path of an artifact, "
             "or a run directory of pretrain"
@@ -157,7 +159,10 @@ def _read(path: Path) -> LearnedLoss:
     shapes = {name: array.shape for name, array in expected.items()}
     if {name: array.shape for name, array in params.items()} != shapes:
         raise EdlError(f"{path}: the arrays are not those of a {spec.name} network")
-    finite = isinstance(scale, float) and np.isfinite(scale) and scale > 0
+    with np.errstate(over="ignore", under="ignore"):
+        finite = (
+            isinstance(scale, float) and np.isfinite(np.float32(scale)) and np.float32(scale) > 0
+        )
     if not finite or not all(np.isfinite(array).all() for array in params.values()):
         raise EdlError(f"{path}: a value in it is not finite, or the scale is not positive")
     return LearnedLoss(
@@ -176,7 +181,7 @@ def resolve_loss(source: str | Path) -> Callable[..., jax.Array]:
     """
     if str(source) in LOSSES:
         return LOSSES[str(source)]
-    if not Path(source).exists() and str(source) not in SHIPPED:
+    if not path_exists(Path(source)) and str(source) not in SHIPPED:
         names = ", ".join((*SHIPPED, *LOSSES))
         raise EdlError(f"loss {source}: expected one of {names}, or the path of a learned loss")
     return load_loss(source)

@@ -39,6 +39,13 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
             os.unlink(temporary)
 
 
+def path_exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that no file could have
+        return False
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
@@ -69,12 +76,16 @@ class RunDirectory:
             Path(path) if path else Path("runs") / f"{command}-{time.strftime('%Y%m%d-%H%M%S')}"
         )
         self._start = time.perf_counter()
-        if (self.path / CONFIG).exists():
+        if path_exists(self.path / CONFIG):
             raise OptionError("output_dir", self.path, "a directory that does not hold a run yet")
+        made = [p for p in (self.path, *self.path.parents) if not path_exists(p)]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._metrics = open(self.path / METRICS, "w")  # noqa: SIM115
         except OSError as error:
+            for directory in made:
+                with contextlib.suppress(OSError):
+                    directory.rmdir()
             reason = f"a directory that can be written ({error.strerror})"
             raise OptionError("output_dir", self.path, reason) from error
         write_json(self.path / CONFIG, {"command": command, **config})

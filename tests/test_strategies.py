@@ -22,6 +22,11 @@ SOLUTION = {"a": jnp.zeros(()), "b": jnp.zeros((4, 2))}
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 
 
+def key(seed):
+    """A key whose generator compiles in a fraction of the time of the default one's."""
+    return jax.random.key(seed, impl="unsafe_rbg")
+
+
 def sphere(solution):
     return sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(solution))
 
@@ -45,10 +50,10 @@ class Search:
         self.start = {"a": jnp.ones(POPULATION), "b": jnp.asarray(1 + noise, jnp.float32)}
 
     def init(self):
-        return init_strategy(self.strategy, self.params, jax.random.key(1), self.start, evaluate)
+        return init_strategy(self.strategy, self.params, key(1), self.start, evaluate)
 
-    def generation(self, state, key):
-        ask_key, tell_key = jax.random.split(key)
+    def generation(self, state, generation_key):
+        ask_key, tell_key = jax.random.split(generation_key)
         population, state = self.strategy.ask(ask_key, state, self.params)
         fitness = evaluate(population)
         state, metrics = self.strategy.tell(tell_key, population, fitness, state, self.params)
@@ -58,23 +63,22 @@ class Search:
     def looped(self):
         """States of a Python loop, the first included, and what each generation reports."""
         states, infos = [self.init()], []
-        for key in jax.random.split(jax.random.key(2), GENERATIONS):
-            state, info = self.generation(states[-1], key)
+        for generation_key in jax.random.split(key(2), GENERATIONS):
+            state, info = self.generation(states[-1], generation_key)
             states.append(state)
             infos.append(info)
         return states, infos
 
     @functools.cached_property
-    def scanned(self):
-        """Final states and reports of a scan with the loop's keys, and with others, vmapped."""
+    def scan(self):
+        """The same search as one compiled program: key -> final state and reports."""
 
         @jax.jit
-        @jax.vmap
-        def run(key):
-            keys = jax.random.split(key, GENERATIONS)
+        def scan(seed_key):
+            keys = jax.random.split(seed_key, GENERATIONS)
             return jax.lax.scan(self.generation, self.init(), keys)
 
-        return run(jnp.stack([jax.random.key(2), jax.random.key(3)]))
+        return scan
 
     def value(self, state):
         return float(sphere(incumbent(self.strategy, state)))
@@ -121,18 +125,21 @@ def test_a_python_loop_comes_closer_to_the_minimum_of_a_sphere(name):
 
 
 @every_strategy
-def test_a_vmapped_scan_does_what_the_python_loop_does(name):
+def test_a_compiled_scan_does_what_the_python_loop_does(name):
     states, infos = search(name).looped
-    final, (population, _, _) = search(name).scanned
+    final, (population, _, _) = search(name).scan(key(2))
 
     looped = np.stack([population["b"] for population, _, _ in infos])
-    assert population["b"].shape == (2, *looped.shape)
-    np.testing.assert_allclose(population["b"][0, :5], looped[:5], atol=1e-4)
-    for i in range(2):
-        state = jax.tree.map(lambda leaf, i=i: leaf[i], final)
-        assert search(name).value(state) < 0.3 * search(name).value(states[0])
-    # Another key, another course.
-    assert not np.allclose(population["b"][1, 1], looped[1], atol=1e-2)
+    np.testing.assert_allclose(population["b"][:5], looped[:5], atol=1e-4)
+    assert search(name).value(final) < 0.3 * search(name).value(states[0])
+
+
+@every_strategy
+def test_the_key_decides_the_course(name):
+    one, again, other = (search(name).scan(key(seed))[1][1] for seed in (2, 2, 3))
+
+    np.testing.assert_array_equal(one, again)
+    assert not np.allclose(one[1:], other[1:], rtol=1e-2)
 
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES.keys() - {"DifferentialEvolution"}))
@@ -161,9 +168,9 @@ def test_the_incumbent_is_never_the_luckiest_candidate_of_the_past(name):
     """A fitness that was once -100 by luck must not decide what a search stands for."""
     s = search(name)
     before = s.looped[0][2]
-    population, asked = s.strategy.ask(jax.random.key(7), before, s.params)
+    population, asked = s.strategy.ask(key(7), before, s.params)
     lucky = evaluate(population).at[3].set(-100.0)
-    state, _ = s.strategy.tell(jax.random.key(8), population, lucky, asked, s.params)
+    state, _ = s.strategy.tell(key(8), population, lucky, asked, s.params)
     found = np.asarray(incumbent(s.strategy, state)["b"])
 
     if hasattr(state, "mean"):
@@ -188,10 +195,10 @@ def es(**options):
 def tell(fitness, mean=(1.0, 2.0, 3.0), seed=0):
     """One generation with the given fitness: the population as NumPy, and the next state."""
     strategy, params = es()
-    state = strategy.init(jax.random.key(seed), jnp.array(mean), params)
-    population, state = strategy.ask(jax.random.key(seed + 1), state, params)
+    state = strategy.init(key(seed), jnp.array(mean), params)
+    population, state = strategy.ask(key(seed + 1), state, params)
     fitness = jnp.asarray(fitness, jnp.float32)
-    state, _ = strategy.tell(jax.random.key(0), population, fitness, state, params)
+    state, _ = strategy.tell(key(0), population, fitness, state, params)
     return np.asarray(population, np.float64), state
 
 
@@ -207,11 +214,11 @@ def test_the_mean_moves_to_the_weighted_average_of_the_best_quarter(ranks):
     np.testing.assert_allclose(state.mean, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("population_size", [2, 4, 7, 64])
-@pytest.mark.parametrize("elite_ratio", [0.25, 0.5, 1.0])
+@pytest.mark.parametrize(
+    ("population_size", "elite_ratio"), [(2, 0.25), (7, 0.25), (64, 0.25), (7, 1.0), (8, 0.5)]
+)
 def test_recombination_weights_fall_with_the_rank_and_sum_to_1(population_size, elite_ratio):
     strategy = ES(population_size, jnp.zeros(1), elite_ratio=elite_ratio)
-    strategy.elite_ratio = elite_ratio
     weights = np.asarray(strategy.default_params.weights)
     parents = max(1, int(elite_ratio * population_size))
 
@@ -261,15 +268,15 @@ def test_the_chaotic_state_advances_inside_a_scan():
     strategy, params = es(
         mutation=chaotic("logistic"), step_size_schedule=optax.constant_schedule(0.5)
     )
-    state = strategy.init(jax.random.key(0), jnp.zeros(3), params)
+    state = strategy.init(key(0), jnp.zeros(3), params)
 
-    def generation(state, key):
-        population, asked = strategy.ask(key, state, params)
+    def generation(state, ask_key):
+        population, asked = strategy.ask(ask_key, state, params)
         z = (population - state.mean) / state.step_size
         fitness = jnp.sum(jnp.square(population), axis=-1)
-        return strategy.tell(key, population, fitness, asked, params)[0], z
+        return strategy.tell(ask_key, population, fitness, asked, params)[0], z
 
-    _, z = jax.lax.scan(generation, state, jax.random.split(jax.random.key(1), 30))
+    _, z = jax.lax.scan(generation, state, jax.random.split(key(1), 30))
     z = np.asarray(z, np.float64)
     np.testing.assert_allclose(z[1:], np.sqrt(2) * (1 - z[:-1] ** 2), atol=1e-4)
     assert len(np.unique(z[:, 0, 0].round(3))) > 20
@@ -277,7 +284,7 @@ def test_the_chaotic_state_advances_inside_a_scan():
 
 def test_step_size_and_elite_ratio_have_their_documented_defaults():
     strategy, params = es()
-    state = strategy.init(jax.random.key(0), jnp.zeros(3), params)
+    state = strategy.init(key(0), jnp.zeros(3), params)
 
     assert strategy.num_elites == 2
     assert float(state.step_size) == pytest.approx(0.1)
