@@ -1,7 +1,7 @@
 """The table and the plot of ``transfer_losses``, made from its results file alone.
 
-``python -m benchmarks.transfer_table`` prints the table in Markdown, as the README has it, and
-draws ``docs/transfer_losses.png``.
+``python -m benchmarks.transfer_table`` puts the table into the README, between two marks, and draws
+``docs/transfer_losses.png``.
 """
 
 import json
@@ -15,6 +15,8 @@ from benchmarks.results_file import RESULTS
 from edl_jax.comparison import bootstrap_interval
 
 REFERENCE = "cross_entropy"
+ROOT = Path(__file__).parent.parent
+MARKS = ("<!-- transfer_losses -->\n", "\n<!-- /transfer_losses -->")
 
 
 def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -88,6 +90,13 @@ def markdown(lines: Sequence[dict[str, Any]]) -> str:
     return "\n".join(out)
 
 
+def in_readme(text: str, table: str) -> str:
+    """The README ``text`` with ``table`` between its two marks."""
+    before, _, rest = text.partition(MARKS[0])
+    _, _, after = rest.partition(MARKS[1])
+    return before + MARKS[0] + table + MARKS[1] + after
+
+
 def print_table(path: Path) -> None:
     """Print the table of the results file ``path``."""
     print(markdown(summarise(json.loads(path.read_text())["rows"])))
@@ -129,5 +138,6 @@ def draw(lines: Sequence[dict[str, Any]], path: Path) -> None:
 
 if __name__ == "__main__":
     summary = summarise(json.loads((RESULTS / "transfer_losses.json").read_text())["rows"])
-    print(markdown(summary))
-    draw(summary, Path("docs/transfer_losses.png"))
+    readme = ROOT / "README.md"
+    readme.write_text(in_readme(readme.read_text(), markdown(summary)))
+    draw(summary, ROOT / "docs" / "transfer_losses.png")
