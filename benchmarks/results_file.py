@@ -25,6 +25,7 @@ class ResultsFile:
         self.path, self.key = path, key
         content = json.loads(path.read_text()) if path.exists() else {"rows": []}
         self.rows: list[dict[str, Any]] = content["rows"]
+        self._meta = meta()  # of the code that runs, whatever is committed meanwhile
         self._index = {self._key_of(row): row for row in self.rows}
 
     def _key_of(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -39,7 +40,7 @@ class ResultsFile:
         self.rows.append(row)
         self._index[self._key_of(row)] = row
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(self.path, {"meta": meta(), "rows": self.rows})
+        write_json(self.path, {"meta": self._meta, "rows": self.rows})
 
 
 def meta() -> dict[str, Any]:
@@ -51,9 +52,12 @@ def meta() -> dict[str, Any]:
         text=True,
         check=False,
     )
-    module = Path(sys.argv[0]).stem
+    module, args = Path(sys.argv[0]).stem, sys.argv[1:]
+    if "--data-dir" in args:  # where the data lie is not part of the result
+        at = args.index("--data-dir")
+        args = args[:at] + args[at + 2 :]
     return {
-        "command": " ".join(["python", "-m", f"benchmarks.{module}", *sys.argv[1:]]),
+        "command": " ".join(["python", "-m", f"benchmarks.{module}", *args]),
         "commit": git.stdout.strip() or None,
         "environment": environment(),
         "machine": f"{platform.system()} {platform.machine()}",

