@@ -77,9 +77,12 @@ def test_a_command_without_presets_reads_the_programs_arguments(monkeypatch):
 )
 def test_arguments_that_do_not_parse_are_one_plain_line(args, said, encoding):
     terminal = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    with contextlib.redirect_stdout(terminal), contextlib.redirect_stderr(terminal):
-        with pytest.raises(EdlError) as caught:
-            parse(*args)
+    with (
+        contextlib.redirect_stdout(terminal),
+        contextlib.redirect_stderr(terminal),
+        pytest.raises(EdlError) as caught,
+    ):
+        parse(*args)
 
     message = str(caught.value)
     assert all(text in message for text in said)
