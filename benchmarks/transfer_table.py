@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.results_file import RESULTS
+from benchmarks.transfer_losses import KEY
 from edl_jax.comparison import bootstrap_interval
 
 REFERENCE = "cross_entropy"
+PROBLEM = KEY[: KEY.index("loss")]
 ROOT = Path(__file__).parent.parent
 MARKS = ("<!-- transfer_losses -->\n", "\n<!-- /transfer_losses -->")
 
@@ -30,18 +32,9 @@ def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
       to cross-entropy in points with its interval; None where a seed has no partner.
     """
     groups: dict[tuple, dict[str, dict[int, dict[str, Any]]]] = {}
-    fields = (
-        "dataset",
-        "model",
-        "train_size",
-        "epochs",
-        "label_noise",
-        "noise_kind",
-        "protocol",
-    )
     for row in rows:
         if row["protocol"] != "tuning":
-            group = groups.setdefault(tuple(row[field] for field in fields), {})
+            group = groups.setdefault(tuple(row[field] for field in PROBLEM), {})
             group.setdefault(row["loss"], {})[row["seed"]] = row
     lines = []
     for values_of_group, losses in groups.items():
@@ -51,7 +44,7 @@ def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             differences = [
                 100 * (seeds[s]["test_accuracy"] - reference[s]["test_accuracy"]) for s in common
             ]
-            line: dict[str, Any] = dict(zip(fields, values_of_group, strict=True))
+            line: dict[str, Any] = dict(zip(PROBLEM, values_of_group, strict=True))
             line |= {"loss": loss, "num_seeds": len(seeds)}
             line |= {"learning_rate": next(iter(seeds.values()))["learning_rate"]}
             for field in ("test_accuracy", "nll", "ece", "train_accuracy"):
