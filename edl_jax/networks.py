@@ -57,6 +57,12 @@ def log_probs(logits: jax.Array) -> jax.Array:
     return jnp.maximum(log_softmax(logits), MIN_LOG_PROB)
 
 
+def _largest(values: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The largest value along the last axis, and where it is."""
+    place = jnp.argmax(values, axis=-1)
+    return jnp.take_along_axis(values, place[..., None], axis=-1)[..., 0], place
+
+
 def label_features(log_p: jax.Array, labels: jax.Array) -> jax.Array:
     """Six features of a prediction and its label that no relabelling of the classes changes.
 
@@ -70,12 +76,13 @@ def label_features(log_p: jax.Array, labels: jax.Array) -> jax.Array:
     """
     p = jnp.exp(log_p)
     log_p_y = jnp.take_along_axis(log_p, labels[..., None], axis=-1)[..., 0]
-    top = jnp.max(log_p, axis=-1)
-    is_top = log_p == top[..., None]
-    second = jnp.max(jnp.where(is_top, MIN_LOG_PROB, log_p), axis=-1)
-    # Only the last line depends on the label: all labels of a prediction share the rest.
-    second = jnp.where(jnp.sum(is_top, axis=-1) > 1, top, second)
-    log_other = jnp.where(log_p_y == top, second, top)
+    # Which class is the largest is asked of indices, never by comparing values: XLA may compute
+    # both sides anew, rounded differently, and the gradient of a maximum is then 0 / 0.
+    top, top_class = _largest(log_p)
+    is_top = jax.nn.one_hot(top_class, log_p.shape[-1], dtype=bool)
+    second, _ = _largest(jnp.where(is_top, 2.0 * MIN_LOG_PROB, log_p))
+    # Only this line depends on the label: all labels of a prediction share the rest.
+    log_other = jnp.where(labels == top_class, second, top)
     entropy = -jnp.sum(p * log_p, axis=-1)
     features = (
         jnp.exp(log_p_y),

@@ -184,6 +184,32 @@ def test_value_and_gradient_are_finite_for_logits_of_ten_thousand(name):
         assert np.isfinite(gradient).all()
 
 
+@every_network
+def test_the_gradient_survives_log_probabilities_that_are_computed_twice(name):
+    """XLA may compute an operand anew in each fusion, each time rounded differently.
+
+    Whether a log-probability *is* the largest one must then not be asked by comparing the two:
+    no class would be, and the gradient of a maximum 0 / 0. Without optimisation it happens on a
+    CPU; on a GPU the autotuner decides.
+    """
+    net = made(name, 4)
+    candidates = [random_params(net, seed) for seed in range(8)]
+    population = {k: np.stack([c[k] for c in candidates]) for k in candidates[0]}
+    labels = np.zeros(16, np.int32)
+
+    def gradients(key):
+        logits = 2.0 * jax.random.normal(key, (16, 4))
+        return logits, jax.vmap(
+            lambda params: jax.grad(lambda z: net.apply(params, z, labels).sum())(logits)
+        )(population)
+
+    compiled = jax.jit(gradients, compiler_options={"xla_backend_optimization_level": 0})
+    logits, found = compiled(jax.random.key(0))
+    for candidate, gradient in zip(candidates, found, strict=True):
+        _, expected = differentiate(net.apply, candidate, logits, labels)
+        np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-5)
+
+
 def test_activation_is_x_over_the_root_of_1_plus_x_squared():
     x = np.array([-1e6, -30.0, -1.0, 0.0, 0.5, 20.0], np.float32)
 
