@@ -1,10 +1,13 @@
 """A results file that grows cell by cell: rows and a ``meta`` block, written atomically."""
 
+import contextlib
+import fcntl
 import json
+import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,9 @@ RESULTS = Path(__file__).parent / "results"
 class ResultsFile:
     """Rows of one benchmark, kept on disk so that a run that was cut off goes on.
 
+    Several processes may fill one file: adding a row first takes up what the others have added.
+    Each row names the commit of the code that made it; ``meta`` is that of the last run.
+
     Args:
       path: the JSON file; read if it exists.
       key: fields that identify a cell.
@@ -23,9 +29,13 @@ class ResultsFile:
 
     def __init__(self, path: Path, key: tuple[str, ...]) -> None:
         self.path, self.key = path, key
-        content = json.loads(path.read_text()) if path.exists() else {"rows": []}
+        self._meta: dict[str, Any] | None = None
+        self.read()
+
+    def read(self) -> None:
+        """Take up what is on disk."""
+        content = json.loads(self.path.read_text()) if self.path.exists() else {"rows": []}
         self.rows: list[dict[str, Any]] = content["rows"]
-        self._meta = meta()  # of the code that runs, whatever is committed meanwhile
         self._index = {self._key_of(row): row for row in self.rows}
 
     def _key_of(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -37,14 +47,30 @@ class ResultsFile:
 
     def add(self, row: dict[str, Any]) -> None:
         """Add the row of a cell and write the file."""
-        self.rows.append(row)
-        self._index[self._key_of(row)] = row
+        if self._meta is None:  # of the code that runs, whatever is committed meanwhile
+            self._meta = meta()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(self.path, {"meta": self._meta, "rows": self.rows})
+        with _alone_in(self.path.parent):
+            self.read()
+            row = {**row, "commit": self._meta["commit"]}
+            self._index[self._key_of(row)] = row
+            self.rows = list(self._index.values())
+            write_json(self.path, {"meta": self._meta, "rows": self.rows})
+
+
+@contextlib.contextmanager
+def _alone_in(directory: Path) -> Iterator[None]:
+    """Wait until no other process writes results into ``directory``."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def meta() -> dict[str, Any]:
-    """Command, commit, versions and machine of the run that wrote last."""
+    """Command, commit, versions and machine of this run."""
     git = subprocess.run(
         ["git", "rev-parse", "HEAD"],
         cwd=Path(__file__).parent,

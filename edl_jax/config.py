@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from edl_jax.errors import OptionError, require, require_one_of
 
-Network = Literal["symmetric", "deepset", "concat"]
+Network = Literal["symmetric", "deepset", "concat", "taylor"]
 MutationName = Literal["gaussian", "chaotic"]
 Severity = Literal["log_prob", "margin", "brier", "agree"]
 
@@ -99,10 +99,10 @@ class EvolutionConfig:
     num_classes: int = 10
     """Classes of the synthetic pairs; symmetric and deepset losses then serve any number."""
     network: Network = "symmetric"
-    """Loss network: MLP on class-symmetric features, deep set over classes, or the paper's
-    MLP on [p, one-hot label]."""
+    """Loss network: MLP on class-symmetric features, deep set over classes, the paper's
+    MLP on [p, one-hot label], or TaylorGLO's polynomial."""
     width: int = 16
-    """Hidden units in each of the network's two layers."""
+    """Hidden units in each of the network's two layers (taylor has none)."""
     mutation: MutationName = "gaussian"
     """Mutation operator of the ES strategy."""
     map: str = "logistic"

@@ -1,4 +1,4 @@
-"""Loss networks: small functions of (log-probabilities, label) with values >= 0.
+"""Loss networks: small functions of (log-probabilities, label), all but ``taylor`` >= 0.
 
 Parameters are a dict of float32 arrays; a population is the same dict with one more leading axis,
 under ``jax.vmap``. What does not depend on the parameters, the features above all, is then
@@ -163,7 +163,33 @@ def _concat(width: int, num_classes: int) -> Network:
     return Network(lambda key: _init_layers(key, _mlp_layers(2 * num_classes, width)), apply)
 
 
-_NETWORKS = {"symmetric": _symmetric, "deepset": _deepset, "concat": _concat}
+def _taylor(width: int, num_classes: int) -> Network:
+    """The bivariate third-order polynomial of TaylorGLO (arXiv 2002.00059), 8 parameters.
+
+    Its loss is ``-sum_k f(y_k, p_k)`` over the classes, with y the one-hot label and f the terms of
+    the Taylor polynomial about (theta_0, theta_1) that depend on p. As published it may be
+    negative, and it reads p itself, so that its gradient vanishes with p.
+    """
+
+    def apply(params: Params, logits: jax.Array, labels: jax.Array) -> jax.Array:
+        log_p = log_probs(logits)
+        theta = params["theta"]
+
+        def polynomial(y: float, p: jax.Array) -> jax.Array:
+            y_shift, p_shift = y - theta[0], p - theta[1]
+            linear = theta[2] + theta[5] * y_shift + theta[7] * jnp.square(y_shift) / 2
+            quadratic = theta[3] / 2 + theta[6] * y_shift / 2
+            return p_shift * (linear + p_shift * (quadratic + p_shift * theta[4] / 6))
+
+        p = jnp.where(log_p > MIN_LOG_PROB, jnp.exp(log_p), theta[1])  # f(y, theta_1) = 0
+        p_y = jnp.exp(jnp.take_along_axis(log_p, labels[..., None], axis=-1)[..., 0])
+        others = jnp.sum(polynomial(0.0, p), axis=-1) - polynomial(0.0, p_y)
+        return -(others + polynomial(1.0, p_y))
+
+    return Network(lambda key: {"theta": jax.random.normal(key, (8,))}, apply)
+
+
+_NETWORKS = {"symmetric": _symmetric, "deepset": _deepset, "concat": _concat, "taylor": _taylor}
 
 
 @dataclass(frozen=True)
@@ -180,11 +206,11 @@ class NetworkSpec:
 
 
 def make_network(name: str, width: int, num_classes: int) -> Network:
-    """The loss network called ``name``: ``symmetric``, ``deepset`` or ``concat``.
+    """The loss network called ``name``: ``symmetric``, ``deepset``, ``concat`` or ``taylor``.
 
     Args:
       name: which one.
-      width: hidden units a layer.
+      width: hidden units a layer; ``taylor`` has none.
       num_classes: the number of classes it is evolved with; only ``concat`` is bound to it.
     """
     require_one_of("network", name, _NETWORKS)
