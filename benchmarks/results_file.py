@@ -29,7 +29,6 @@ class ResultsFile:
 
     def __init__(self, path: Path, key: tuple[str, ...]) -> None:
         self.path, self.key = path, key
-        self._meta: dict[str, Any] | None = None
         self.read()
 
     def read(self) -> None:
@@ -47,15 +46,13 @@ class ResultsFile:
 
     def add(self, row: dict[str, Any]) -> None:
         """Add the row of a cell and write the file."""
-        if self._meta is None:  # of the code that runs, whatever is committed meanwhile
-            self._meta = meta()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with _alone_in(self.path.parent):
             self.read()
-            row = {**row, "commit": self._meta["commit"]}
+            row = {**row, "commit": COMMIT}
             self._index[self._key_of(row)] = row
             self.rows = list(self._index.values())
-            write_json(self.path, {"meta": self._meta, "rows": self.rows})
+            write_json(self.path, {"meta": meta(), "rows": self.rows})
 
 
 @contextlib.contextmanager
@@ -69,8 +66,7 @@ def _alone_in(directory: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def meta() -> dict[str, Any]:
-    """Command, commit, versions and machine of this run."""
+def _commit() -> str | None:
     git = subprocess.run(
         ["git", "rev-parse", "HEAD"],
         cwd=Path(__file__).parent,
@@ -78,13 +74,22 @@ def meta() -> dict[str, Any]:
         text=True,
         check=False,
     )
+    return git.stdout.strip() or None
+
+
+# That of the code that runs, whatever is committed meanwhile.
+COMMIT = _commit()
+
+
+def meta() -> dict[str, Any]:
+    """Command, commit, versions and machine of this run."""
     module, args = Path(sys.argv[0]).stem, sys.argv[1:]
     if "--data-dir" in args:  # where the data lie is not part of the result
         at = args.index("--data-dir")
         args = args[:at] + args[at + 2 :]
     return {
         "command": " ".join(["python", "-m", f"benchmarks.{module}", *args]),
-        "commit": git.stdout.strip() or None,
+        "commit": COMMIT,
         "environment": environment(),
         "machine": f"{platform.system()} {platform.machine()}",
     }

@@ -149,3 +149,43 @@ def make_evolution(config: EvolutionConfig, objective: Objective | None = None) 
         return jax.lax.scan(generation, state, length=generations)
 
     return Evolution(jax.jit(init), run, lambda state: incumbent(strategy, state.strategy), network)
+
+
+def with_restarts(evolution: Evolution, num_restarts: int) -> Evolution:
+    """Independent searches side by side, from different keys, as one.
+
+    Args:
+      evolution: the search.
+      num_restarts: how many; 1 gives ``evolution`` itself.
+
+    Returns:
+      An evolution whose state and ``params`` have a leading axis of searches, all but the
+      generation that they share. Its info is, of each generation, that of the search with the
+      lowest fitness; ``num_failed`` counts the candidates of all searches.
+
+    >>> config = EvolutionConfig(population_size=8, batch_size=64, width=4)
+    >>> searches = with_restarts(make_evolution(config), 3)
+    >>> state, info = searches.run(searches.init(jax.random.key(0)), 2)
+    >>> info.best_fitness.shape, searches.params(state)["mlp/2/biases"].shape
+    ((2,), (3, 1))
+    """
+    if num_restarts == 1:
+        return evolution
+    axes: Any = EvolutionState(0, 0, None)  # type: ignore[arg-type]
+
+    def init(key: jax.Array) -> EvolutionState:
+        keys = jax.random.split(key, num_restarts)
+        return jax.vmap(evolution.init, out_axes=axes)(keys)
+
+    @partial(jax.jit, static_argnums=1)
+    def run(state: EvolutionState, generations: int) -> tuple[EvolutionState, GenerationInfo]:
+        one = partial(evolution.run, generations=generations)
+        state, info = jax.vmap(one, in_axes=(axes,), out_axes=(axes, 1))(state)
+        best = jnp.argmin(info.best_fitness, axis=1)[:, None]
+        of_best = jax.tree.map(lambda x: jnp.take_along_axis(x, best, axis=1)[:, 0], info)
+        return state, of_best._replace(num_failed=jnp.sum(info.num_failed, axis=1))
+
+    def params(state: EvolutionState) -> Params:
+        return jax.vmap(evolution.params, in_axes=(axes,))(state)
+
+    return Evolution(jax.jit(init), run, params, evolution.network)
