@@ -14,10 +14,10 @@ import numpy as np
 
 from edl_jax import artifact
 from edl_jax.errors import EdlError
+from edl_jax.files import path_exists
 from edl_jax.handmade import LOSSES
 from edl_jax.networks import NetworkSpec, Params
 from edl_jax.objectives import Loss, every_label
-from edl_jax.runs import path_exists
 from edl_jax.synthetic import log_softmax
 
 ARTIFACT = "loss.npz"
