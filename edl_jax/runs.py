@@ -18,6 +18,7 @@ from edl_jax.files import path_exists, read_json, write_json
 CONFIG, METRICS, SUMMARY = "config.json", "metrics.jsonl", "summary.json"
 MANIFEST = "checkpoint.json"
 RESULTS = ("loss.npz", "convergence.png", "loss_shape.png", "learning_curves.png")
+_NEW = "a directory that does not hold a run yet"
 _MAX_CONFIG_BYTES, _READ_AT_ONCE = 2**20, 2**20
 
 
@@ -76,12 +77,11 @@ class RunDirectory:
         self._size, self._digest = 0, hashlib.sha256()
         self._new = not path_exists(self.path / CONFIG)
         if not self._new and not (resume or overwrite):
-            expected = "a directory without a run, or --resume to go on with it, or --overwrite"
-            raise OptionError("output_dir", self.path, expected)
+            raise OptionError("output_dir", self.path, f"{_NEW}, or --resume, or --overwrite")
         self._made = [p for p in (self.path, *self.path.parents) if not path_exists(p)]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._metrics = open(self.path / METRICS, "a+b")  # noqa: SIM115
+            self._metrics = open(self.path / METRICS, "a+b", buffering=0)  # noqa: SIM115
             self._lock()
             if not resume:
                 self._begin(config, overwrite)
@@ -104,7 +104,7 @@ class RunDirectory:
     def _begin(self, config: Mapping[str, Any], overwrite: bool) -> None:
         if path_exists(self.path / CONFIG) and not overwrite:  # made since it was looked for
             self._new = False
-            raise OptionError("output_dir", self.path, "a directory that does not hold a run yet")
+            raise OptionError("output_dir", self.path, _NEW)
         # The configuration goes last: what is left of a run that lacks its results can be resumed.
         for name in (MANIFEST, SUMMARY, *RESULTS):
             (self.path / name).unlink(missing_ok=True)
