@@ -14,7 +14,7 @@ from edl_jax.losses import LOSSES, SHIPPED, resolve_loss
 
 NAMES = (*LOSSES, *SHIPPED)
 every_loss = pytest.mark.parametrize("name", NAMES)
-get = functools.cache(resolve_loss)
+LOADED = {name: resolve_loss(name) for name in NAMES}
 HALF = (jnp.float16, jnp.bfloat16)
 
 
@@ -55,7 +55,7 @@ def at_label(name, z, label):
     if name in REFERENCES:
         p = np.exp(z - z.max())
         return REFERENCES[name](p / p.sum(), 1.0 * (np.arange(len(z)) == label))
-    loss = get(name)
+    loss = LOADED[name]
     params = {k: np.asarray(v, np.float64) for k, v in loss.params.items()}
     log_p = z - z.max() - np.log(np.sum(np.exp(z - z.max())))
     return float(loss.scale) * NETWORKS[loss.spec.name](params, log_p, label)
@@ -73,13 +73,13 @@ def reference(name, logits, labels, present):
 
 def test_every_shipped_loss_has_a_reference():
     for name in NAMES:
-        assert name in REFERENCES or get(name).spec.name in NETWORKS
+        assert name in REFERENCES or LOADED[name].spec.name in NETWORKS
 
 
 @functools.partial(jax.jit, static_argnames=("names", "axis"))
 def call(logits, labels, where, names=NAMES, axis=-1):
     """Losses of all names at once: compiling is what takes the time."""
-    return {name: get(name)(logits, labels, axis=axis, where=where) for name in names}
+    return {name: LOADED[name](logits, labels, axis=axis, where=where) for name in names}
 
 
 @st.composite
@@ -159,7 +159,7 @@ def edges(one_hot=False, dtype=jnp.float32):
     @jax.jit
     def differentiate(logits):
         def total(z, name):
-            losses = get(name)(z, labels)
+            losses = LOADED[name](z, labels)
             return losses.sum(), losses
 
         return {name: jax.grad(total, has_aux=True)(logits, name)[::-1] for name in NAMES}
@@ -207,7 +207,7 @@ def test_nothing_makes_a_nan_on_the_way():
     logits, labels = LOGITS[sound], LABELS[sound]
 
     def total(z, name, given):
-        return get(name)(z, given).sum()
+        return LOADED[name](z, given).sum()
 
     with jax.debug_nans(True):
         for name in NAMES:
