@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from edl_jax.runs import environment, write_json
+from edl_jax.files import write_json
+from edl_jax.runs import environment
 
 RESULTS = Path(__file__).parent / "results"
 

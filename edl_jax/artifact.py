@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from edl_jax.errors import EdlError
-from edl_jax.runs import atomic_write
+from edl_jax.files import atomic_write
 
 FORMAT, FORMAT_VERSION = "edl_jax-loss", 1
 MAX_FILE_BYTES = 64 * 2**20

@@ -6,9 +6,13 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any, TypeVar
 
-from edl_jax.errors import EdlError, OptionError, require_one_of
+from edl_jax.errors import EdlError, OptionError, require, require_one_of
+from edl_jax.interrupts import Stopped
+from edl_jax.runs import CONFIG, stored_config
 
 ConfigT = TypeVar("ConfigT")
 
@@ -31,17 +35,30 @@ def parse(
         defaults of all other options; the class must then have a field ``preset``.
       default_preset: the preset that is used where none is named.
 
+    With ``--resume`` the defaults are the configuration of the run in ``--output-dir``, and an
+    option that is given another value is refused.
+
     Raises:
       EdlError: the arguments do not parse, or the configuration refuses them.
     """
-    import tyro
-
     args = list(sys.argv[1:] if args is None else args)
-    default: Any = tyro.MISSING_NONPROP
-    if presets:
+    default: Any = None
+    resume = "--resume" in args and not {"--help", "-h"} & set(args)
+    if resume:
+        default = _config_of_run(config_class, args, prog)
+    elif presets:
         name = _find_option(args, "preset") or default_preset
         require_one_of("preset", name, presets)
         default = presets[name]
+    config = _parse(config_class, args, prog, default)
+    if resume:
+        _require_same(asdict(config), default.recorded())  # type: ignore[call-overload]
+    return config
+
+
+def _parse(config_class: type[ConfigT], args: Sequence[str], prog: str, default: Any) -> ConfigT:
+    import tyro
+
     errors = io.StringIO()
     try:
         with _wide_terminal(), contextlib.redirect_stderr(errors):
@@ -50,12 +67,54 @@ def parse(
                 args=args,
                 prog=prog,
                 config=(tyro.conf.FlagCreatePairsOff,),
-                default=default,
+                default=tyro.MISSING_NONPROP if default is None else default,
             )
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
         raise EdlError(_one_line(errors.getvalue(), prog)) from None
+
+
+# --- going on with a run -----------------------------------------------------------------------
+
+
+def _config_of_run(config_class: type[ConfigT], args: Sequence[str], prog: str) -> ConfigT:
+    """The configuration stored in ``--output-dir``, parsed as the command line it stands for."""
+    directory = _find_option(args, "output-dir")
+    if directory is None:
+        raise EdlError("--resume: expected --output-dir, the directory of the run to go on with")
+    content = stored_config(Path(directory), prog.rpartition(".")[2])
+    known = {f.name for f in fields(config_class)}  # type: ignore[arg-type]
+    try:
+        require(content.keys() <= known, "options", ", ".join(content.keys() - known), "none other")
+        with contextlib.redirect_stdout(io.StringIO()):
+            return _parse(config_class, list(_as_arguments(content)), prog, None)
+    except (EdlError, SystemExit) as error:
+        reason = str(error) if isinstance(error, EdlError) else "not a configuration"
+        raise EdlError(f"{Path(directory) / CONFIG}: {reason}") from None
+
+
+def _as_arguments(content: Mapping[str, Any], prefix: str = "--") -> Iterator[str]:
+    for name, value in content.items():
+        option = prefix + name.replace("_", "-")
+        if isinstance(value, dict):
+            yield from _as_arguments(value, f"{option}.")
+        elif isinstance(value, list):
+            yield from (option, *map(str, value))
+        else:
+            yield f"{option}={value}"
+
+
+def _require_same(given: Mapping[str, Any], stored: Mapping[str, Any], prefix: str = "") -> None:
+    for name, value in stored.items():
+        other = given[name]
+        if isinstance(value, dict):
+            _require_same(other, value, f"{prefix}{name}.")
+            continue
+        other = str(other) if isinstance(other, Path) else other
+        shown = " ".join(map(str, other)) if isinstance(other, tuple) else other
+        expected = f"{value} as in the run that --resume goes on with"
+        require(other == value, prefix + name, shown, expected)
 
 
 def main(command: Callable[[], None]) -> None:
@@ -66,6 +125,14 @@ def main(command: Callable[[], None]) -> None:
         _stop(error.as_option)
     except EdlError as error:
         _stop(str(error))
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(128 + stopped.signal)
+    except (MemoryError, RuntimeError) as error:
+        # XLA's error for it is a RuntimeError without a type of its own.
+        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        _stop(f"out of memory: expected a smaller configuration ({str(error)[:100]})")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from edl_jax.errors import OptionError, require, require_one_of
@@ -145,3 +146,31 @@ STRATEGY_NAMES = (
     "DifferentialEvolution",
 )
 MAP_NAMES = ("logistic", "logistic_float32")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where a command keeps its run, and how it goes on with one."""
+
+    output_dir: Path | None = None
+    """Directory of the run; runs/COMMAND-DATE-TIME by default."""
+    resume: bool = False
+    """Go on with the run in --output-dir; the other options are then that run's."""
+    overwrite: bool = False
+    """Replace the run that --output-dir holds."""
+    checkpoint_every: float = 60.0
+    """Seconds between checkpoints; 0 is as often as possible."""
+
+    def __post_init__(self) -> None:
+        _require_number(self, "checkpoint_every", 0.0, math.inf)
+        both = self.resume and self.overwrite
+        require(not both, "overwrite", "with --resume", "one of the two")
+
+    def recorded(self) -> dict[str, Any]:
+        """What decides the run's outcome, JSON-serialisable: all but these options."""
+        own = {f.name for f in fields(RunOptions)}
+        return {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in asdict(self).items()
+            if name not in own
+        }

@@ -5,10 +5,9 @@ import contextlib
 import hashlib
 import io
 import json
-import logging
 import os
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from edl_jax.errors import EdlError, require, require_one_of
+from edl_jax.files import atomic_write, quiet_logs
 from edl_jax.label_noise import asymmetric_noise, symmetric_noise
-from edl_jax.runs import atomic_write
 
 NOISES = {"symmetric": symmetric_noise, "asymmetric": asymmetric_noise}
 
@@ -86,7 +85,8 @@ def load(
     if data_dir is not None:
         data_dir = Path(data_dir).expanduser()
         require(data_dir.is_dir(), "data_dir", data_dir, "a directory that exists")
-    with _quiet():
+    # What tfds would say of a set that is missing is reported here, in one line.
+    with quiet_logs(), contextlib.redirect_stdout(io.StringIO()):
         train, test = _open_splits(name, data_dir)
         info = train.dataset_info
         shape, num_classes = _check_features(name, info.features)
@@ -101,19 +101,6 @@ def load(
         if len(labels) == 0 or labels.min() < 0 or labels.max() >= num_classes:
             raise EdlError(f"dataset {name}: a split is empty or has images without a label")
     return dataset
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep tfds from warning about sets that are missing, which is reported here in one line."""
-    logger = logging.getLogger("absl")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logger.setLevel(before)
 
 
 def _open_splits(name: str, data_dir: Path | None) -> tuple[Any, Any]:

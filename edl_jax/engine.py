@@ -16,7 +16,7 @@ from edl_jax.config import EvolutionConfig
 from edl_jax.mutation import make_mutation
 from edl_jax.networks import Network, Params, make_network
 from edl_jax.objectives import Objective, make_objective
-from edl_jax.strategies import incumbent, init_strategy, make_strategy
+from edl_jax.strategies import incumbent, init_strategy, make_strategy, reevaluate
 
 
 @partial(
@@ -131,8 +131,10 @@ def make_evolution(config: EvolutionConfig, objective: Objective | None = None) 
     def generation(state: EvolutionState, _: None) -> tuple[EvolutionState, GenerationInfo]:
         key = jax.random.fold_in(state.key, state.generation)
         problem_key, ask_key, tell_key = jax.random.split(key, 3)
-        population, asked = strategy.ask(ask_key, state.strategy, params)
-        fitness, terms = evaluate(population, objective.sample(problem_key))
+        problem = objective.sample(problem_key)
+        current = reevaluate(strategy, state.strategy, lambda known: evaluate(known, problem)[0])
+        population, asked = strategy.ask(ask_key, current, params)
+        fitness, terms = evaluate(population, problem)
         told, _ = strategy.tell(tell_key, population, fitness, asked, params)
         finite = jnp.isfinite(fitness)
         best = jnp.argmin(fitness)

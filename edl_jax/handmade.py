@@ -85,8 +85,8 @@ class Handmade:
         Args:
           logits: unnormalised log-probabilities of a floating dtype; the classes lie on ``axis``. A
             logit of -inf is an absent class.
-          labels: integer class ids of the result's shape (not checked to be below K), or one-hot or
-            soft labels of ``logits.shape``.
+          labels: integer class ids of the result's shape, or one-hot or soft labels of
+            ``logits.shape``.
           axis: the axis of the classes.
           where: boolean, broadcast to ``logits.shape`` by NumPy's rules; False is an absent class.
 
@@ -94,7 +94,8 @@ class Handmade:
           An array of ``logits.shape`` without ``axis``; float32, or float64 for float64 logits
           (float16 and bfloat16 are promoted first). Absent classes contribute nothing to the value
           or the gradient; the loss at a label that is itself absent is 0. Finite, with a finite
-          gradient, for logits up to 1e4 in size.
+          gradient, for logits up to 1e4 in size; NaN where a label is out of range, or a logit of a
+          present class is NaN or +inf.
 
         Raises:
           EdlError: the dtypes, or the shapes of logits and labels, do not fit.
@@ -123,7 +124,8 @@ class Handmade:
         index = labels[..., None]
         log_p_y = jnp.take_along_axis(centred, index, axis=-1) - log_total
         losses = self.definition(log_p_y, classes)
-        return jnp.where(jnp.take_along_axis(present, index, axis=-1), losses, 0)[..., 0]
+        losses = jnp.where(jnp.take_along_axis(present, index, axis=-1), losses, 0)[..., 0]
+        return jnp.where((labels >= 0) & (labels < logits.shape[-1]), losses, jnp.nan)
 
 
 def _centre(logits: jax.Array, present: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:

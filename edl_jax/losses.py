@@ -14,10 +14,10 @@ import numpy as np
 
 from edl_jax import artifact
 from edl_jax.errors import EdlError
+from edl_jax.files import path_exists
 from edl_jax.handmade import LOSSES
 from edl_jax.networks import NetworkSpec, Params
 from edl_jax.objectives import Loss, every_label
-from edl_jax.runs import path_exists
 from edl_jax.synthetic import log_softmax
 
 ARTIFACT = "loss.npz"
@@ -63,7 +63,8 @@ class LearnedLoss:
 
         Args:
           logits: unnormalised log-probabilities, any float dtype, classes along ``axis``. A class
-            with logit -inf is absent: the loss is that of the remaining classes.
+            with logit -inf is absent: the loss is that of the remaining classes, and 0 at a label
+            that is itself absent. One of probability 0 by underflow alone has a finite loss.
           labels: integer class ids of the shape of ``logits`` without ``axis``, or one-hot or soft
             labels of the shape of ``logits``; a soft label means the expectation of the loss over
             its classes.
@@ -72,7 +73,7 @@ class LearnedLoss:
 
         Returns:
           Losses >= 0 of the shape of ``logits`` without ``axis``; float32, or float64 for float64
-          logits. NaN where a label is out of range or a logit is NaN.
+          logits. NaN where a label is out of range, or a logit is NaN or +inf.
 
         Raises:
           EdlError: ``labels`` fit neither form, or a concat loss got another number of classes.
@@ -82,19 +83,24 @@ class LearnedLoss:
         if where is not None:
             logits = jnp.where(where, logits, -jnp.inf)
         logits = jnp.moveaxis(logits, axis, -1)
+        # A row without any class is a uniform one until its loss is masked, so that it is finite.
+        empty = jnp.all(logits == -jnp.inf, axis=-1, keepdims=True)
+        finite = jnp.where(empty, 0.0, logits)
         one = partial(self.spec.build().apply, self.params)
         if labels.shape == logits.shape[:-1] and jnp.issubdtype(labels.dtype, jnp.integer):
             known = (labels >= 0) & (labels < logits.shape[-1])
-            return jnp.where(known, self.scale * one(logits, labels), jnp.nan)
+            absent = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0] == -jnp.inf
+            losses = jnp.where(absent, 0.0, self.scale * one(finite, labels))
+            return jnp.where(known, losses, jnp.nan)
         labels = jnp.moveaxis(labels, axis, -1) if labels.ndim == logits.ndim else labels
         if labels.shape != logits.shape:
             raise EdlError(
                 f"labels of shape {labels.shape} and dtype {labels.dtype} do not fit logits of "
                 f"shape {logits.shape}: give integers or class weights"
             )
-        by_label = every_label(one, logits)
+        by_label = every_label(one, finite)
         # A label that is not drawn adds nothing, whatever the loss would be under it.
-        weighted = jnp.where(labels == 0, 0.0, labels * by_label)
+        weighted = jnp.where((labels == 0) | (logits == -jnp.inf), 0.0, labels * by_label)
         return self.scale * jnp.sum(weighted, axis=-1)
 
     @property

@@ -11,9 +11,9 @@ import matplotlib
 
 from edl_jax.analysis import loss_profile
 from edl_jax.errors import EdlError
+from edl_jax.files import atomic_write
 from edl_jax.losses import LOSSES
 from edl_jax.objectives import Loss
-from edl_jax.runs import atomic_write
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

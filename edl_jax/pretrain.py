@@ -4,22 +4,22 @@ The run directory then holds the loss (loss.npz), config.json, metrics.jsonl, su
 convergence.png and loss_shape.png. Use it with edl_jax.load_loss(RUN_DIRECTORY).
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from edl_jax import cli
-from edl_jax.config import EvolutionConfig, ObjectiveConfig
-from edl_jax.errors import require
-from edl_jax.runs import RunDirectory
+from edl_jax.config import EvolutionConfig, ObjectiveConfig, RunOptions
+from edl_jax.errors import EdlError, require
+from edl_jax.interrupts import StopRequest
+from edl_jax.runs import RunDirectory, is_finished
 
 PROG = "python -m edl_jax.pretrain"
 
 
 @dataclass(frozen=True)
-class PretrainConfig(EvolutionConfig):
+class PretrainConfig(RunOptions, EvolutionConfig):
     """Evolve a classification loss on synthetic prediction-label pairs, without any data."""
 
     preset: Literal["base", "paper", "quick", "robust"] = "base"
@@ -27,11 +27,10 @@ class PretrainConfig(EvolutionConfig):
     chaotic ES), quick (a look in seconds), robust (noisy labels)."""
     seed: int = 0
     """Seed of initial weights, mutations and synthetic pairs."""
-    output_dir: Path | None = None
-    """Directory of the run; runs/pretrain-DATE-TIME by default."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        RunOptions.__post_init__(self)
+        EvolutionConfig.__post_init__(self)
         require(0 <= self.seed < 2**31, "seed", self.seed, "a whole number from 0 to 2**31 - 1")
 
 
@@ -67,11 +66,13 @@ class Chunk(NamedTuple):
       info: :class:`edl_jax.engine.GenerationInfo` of the generations since the last chunk, as
         NumPy arrays with a leading axis of generations.
       discordance: held-out discordance of the loss as it stands.
+      state: :class:`edl_jax.engine.EvolutionState`, to go on from.
     """
 
     generation: int
     info: Any
     discordance: float
+    state: Any
 
 
 class Pretrained(NamedTuple):
@@ -100,6 +101,7 @@ def pretrain(
     seed: int,
     on_chunk: Callable[[Chunk], None] = lambda chunk: None,
     provenance: dict[str, Any] | None = None,
+    restore: Callable[[Any], Any | None] = lambda state: None,
 ) -> Pretrained:
     """Evolve a loss and freeze it.
 
@@ -108,9 +110,14 @@ def pretrain(
       seed: of initial weights, mutations and synthetic pairs.
       on_chunk: called with what is known, every some generations.
       provenance: goes into the loss beside the figures.
+      restore: given the state that the search begins with, the one of some :class:`Chunk` to go on
+        from instead, or None.
 
     Returns:
       The loss, its scale fixed, and its figures on fresh held-out pairs.
+
+    Raises:
+      EdlError: ``restore`` gave a state that no chunk of this search ends with.
     """
     import jax
     import jax.numpy as jnp
@@ -129,11 +136,17 @@ def pretrain(
         return held_out(partial(evolution.network.apply, params), key, config)
 
     state, generation = evolution.init(init_key), 0
+    restored = restore(state)
+    state, done = (state, 0) if restored is None else (restored, int(restored.generation))
     for size in chunk_sizes(config.num_generations):
-        state, info = evolution.run(state, size)
         generation += size
+        if generation <= done:
+            continue
+        if generation - size != int(state.generation):
+            raise EdlError(f"checkpoint of generation {done}: expected one at the end of a chunk")
+        state, info = evolution.run(state, size)
         now = agreement(evolution.params(state), monitor_key)
-        on_chunk(Chunk(generation, jax.device_get(info), float(now.discordance)))
+        on_chunk(Chunk(generation, jax.device_get(info), float(now.discordance), state))
 
     params = evolution.params(state)
     final = agreement(params, final_key)
@@ -157,12 +170,6 @@ def _json(content: dict[str, Any]) -> str:
     return json.dumps(content, sort_keys=True)
 
 
-def _jsonable(config: PretrainConfig) -> dict[str, Any]:
-    content = asdict(config)
-    content.pop("output_dir")
-    return content
-
-
 def evolution_config(config: PretrainConfig) -> EvolutionConfig:
     """The search that a command line describes, without what only the command needs."""
     return EvolutionConfig(**{f.name: getattr(config, f.name) for f in fields(EvolutionConfig)})
@@ -171,18 +178,33 @@ def evolution_config(config: PretrainConfig) -> EvolutionConfig:
 def command(args: list[str] | None = None) -> None:
     """Run the command line ``args``."""
     config = cli.parse(PretrainConfig, args, prog=PROG, presets=PRESETS)
-    run = RunDirectory(config.output_dir, "pretrain", _jsonable(config))
+    if config.resume and config.output_dir and is_finished(config.output_dir):
+        print(f"{config.output_dir}: this run is finished, there is nothing to go on with")
+        return
+    with (
+        RunDirectory(
+            config.output_dir,
+            "pretrain",
+            config.recorded(),
+            resume=config.resume,
+            overwrite=config.overwrite,
+        ) as run,
+        StopRequest() as stop,
+    ):
+        _run(config, run, stop)
 
+
+def _run(config: PretrainConfig, run: RunDirectory, stop: StopRequest) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from edl_jax import plots
+    from edl_jax import checkpoint, plots
     from edl_jax.losses import ARTIFACT
     from edl_jax.runs import environment
 
     console = Console()
     console.print(f"Evolving [bold]{config.preset}[/], seed {config.seed}, into {run.path}")
-    history: list[dict[str, Any]] = []
+    checkpoints = checkpoint.Checkpoints(run, config.checkpoint_every, stop)
     with cli.progress("generations/s") as progress:
         task = progress.add_task("starting", total=config.num_generations)
 
@@ -198,18 +220,24 @@ def command(args: list[str] | None = None) -> None:
                 }
                 if i == rows - 1:
                     row["held_out_discordance"] = chunk.discordance
-                history.append(row)
                 run.log(**row)
-            text = f"fitness {history[-1]['best_fitness']:.4g}, discordance {chunk.discordance:.2%}"
+            best = float(chunk.info.best_fitness[-1])
+            text = f"fitness {best:.4g}, discordance {chunk.discordance:.2%}"
             progress.update(task, completed=chunk.generation, description=text)
+            checkpoints.offer(chunk.state)
 
-        provenance = {"config": _jsonable(config), "environment": environment()}
-        loss, figures = pretrain(evolution_config(config), config.seed, on_chunk, provenance)
+        provenance = {"config": config.recorded(), "environment": environment()}
+        loss, figures = pretrain(
+            evolution_config(config), config.seed, on_chunk, provenance, checkpoints.restore
+        )
 
     loss.save(run.path / ARTIFACT)
-    plots.convergence(history, run.path / "convergence.png")
+    history = thinned(run.history(), config.num_generations)
+    plots.convergence(list(history), run.path / "convergence.png")
     plots.loss_shape({"evolved": loss}, run.path / "loss_shape.png", config.num_classes)
-    summary = run.finish(seed=config.seed, **figures)
+    failures = count_failures(run.history(), config.population_size)
+    summary = run.finish(seed=config.seed, **figures, **failures)
+    checkpoint.remove(run.path)
 
     table = Table(title="What was evolved", title_justify="left")
     table.add_column("figure")
@@ -222,7 +250,40 @@ def command(args: list[str] | None = None) -> None:
         table.add_row(f"logit gradient at p_y = {point}", f"{gradient:.4f}", f"{reference:.4f}")
     table.add_row("wall time", f"{summary['wall_time_s']:.1f} s", "")
     console.print(table)
+    if failures["failed_candidates"]:
+        console.print(
+            "Fitness was not finite for {failed_candidates:,} candidates; in {failed_generations:,}"
+            " generations for all of them, and the search stayed where it was.".format(**failures)
+        )
     console.print(f'Use it: loss = edl_jax.load_loss("{run.path}")')
+
+
+def thinned(
+    history: Iterable[dict[str, Any]], num_generations: int, most: int = 2000
+) -> Iterator[dict[str, Any]]:
+    """Rows of ``metrics.jsonl`` spread evenly over a search: ``most`` of each kind at the most.
+
+    The kinds are those with and those without a held-out figure.
+
+    >>> rows = ({"generation": i} for i in range(1, 101))
+    >>> [row["generation"] for row in thinned(rows, 100, most=4)]
+    [1, 25, 50, 75, 100]
+    """
+    last: dict[bool, int] = {}
+    for row in history:
+        kind, place = "held_out_discordance" in row, row["generation"] * most // num_generations
+        if last.get(kind) != place:
+            last[kind] = place
+            yield row
+
+
+def count_failures(history: Iterable[dict[str, Any]], population_size: int) -> dict[str, int]:
+    """How many candidates had no finite fitness, and in how many generations none had one."""
+    failed = [row["num_failed"] for row in history if row["num_failed"]]
+    return {
+        "failed_candidates": sum(failed),
+        "failed_generations": failed.count(population_size),
+    }
 
 
 def _finite(value: Any) -> float | None:

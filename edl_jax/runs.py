@@ -1,111 +1,217 @@
-"""Run directories: what a command writes, written so that nothing half-written is left."""
+"""Run directories: one run each, one writer each, and a log that can be taken up again."""
 
 import contextlib
+import fcntl
+import hashlib
 import json
 import os
 import platform
-import tempfile
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Self
 
 from edl_jax.errors import EdlError, OptionError
+from edl_jax.files import path_exists, read_json, write_json
 
 CONFIG, METRICS, SUMMARY = "config.json", "metrics.jsonl", "summary.json"
+MANIFEST = "checkpoint.json"
+RESULTS = ("loss.npz", "convergence.png", "loss_shape.png", "learning_curves.png")
+_NEW = "a directory that does not hold a run yet"
+_MAX_CONFIG_BYTES, _READ_AT_ONCE = 2**20, 2**20
 
 
-@contextlib.contextmanager
-def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Open a temporary file beside ``path`` and move it into place when the block ends well.
+def stored_config(path: Path, command: str) -> dict[str, Any]:
+    """The configuration that the run in directory ``path`` was started with.
 
     Raises:
-      EdlError: the file cannot be written; ``path`` is then as it was.
+      OptionError: there is no run of ``command`` in it.
+      EdlError: its configuration cannot be read.
     """
-    path = Path(path)
-    temporary = ""
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, mode) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise EdlError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-
-
-def path_exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # a name that no file could have
-        return False
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def write_json(path: str | Path, content: Any) -> None:
-    """Write ``content`` as indented JSON, atomically."""
-    with atomic_write(path, "w") as file:
-        json.dump(content, file, indent=2, allow_nan=False)
-        file.write("\n")
+    expected = f"a directory that holds a run of {command}"
+    if not path_exists(path / CONFIG):
+        raise OptionError("output_dir", path, expected)
+    content = read_json(path / CONFIG, _MAX_CONFIG_BYTES)
+    if content.pop("command", None) != command:
+        raise OptionError("output_dir", path, expected)
+    return content
 
 
 class RunDirectory:
     """A directory that holds one run: ``config.json``, ``metrics.jsonl``, ``summary.json``.
 
+    As long as it is open no other process can write the run. Leaving its ``with`` block closes it,
+    and if an error ends the block before the first line of metrics, takes a new run away again.
+
     Args:
       path: where; created with its parents. ``None`` chooses ``runs/COMMAND-DATE-TIME``.
       command: short name of the command, e.g. ``"pretrain"``.
       config: the run's configuration, JSON-serialisable.
+      resume: take up the run that the directory holds; see :meth:`rewind`.
+      overwrite: a run that the directory holds is removed, files of other names stay.
+
+    Attributes:
+      resumed: whether there was a run to take up.
 
     Raises:
-      OptionError: the directory cannot be written or already holds a run.
+      OptionError: the directory cannot be written, is being written by another process, or holds
+        a run and neither flag is set.
+      EdlError: the disk is full.
     """
 
-    def __init__(self, path: str | Path | None, command: str, config: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        path: str | Path | None,
+        command: str,
+        config: Mapping[str, Any],
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+    ) -> None:
         self.path = (
             Path(path) if path else Path("runs") / f"{command}-{time.strftime('%Y%m%d-%H%M%S')}"
         )
+        self.resumed, self._command = resume, command
         self._start = time.perf_counter()
-        if path_exists(self.path / CONFIG):
-            raise OptionError("output_dir", self.path, "a directory that does not hold a run yet")
-        made = [p for p in (self.path, *self.path.parents) if not path_exists(p)]
+        self._size, self._digest = 0, hashlib.sha256()
+        self._new = not path_exists(self.path / CONFIG)
+        if not self._new and not (resume or overwrite):
+            raise OptionError("output_dir", self.path, f"{_NEW}, or --resume, or --overwrite")
+        self._made = [p for p in (self.path, *self.path.parents) if not path_exists(p)]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._metrics = open(self.path / METRICS, "w")  # noqa: SIM115
+            self._metrics = open(self.path / METRICS, "a+b", buffering=0)  # noqa: SIM115
+            self._lock()
+            if not resume:
+                self._begin(config, overwrite)
         except OSError as error:
-            for directory in made:
-                with contextlib.suppress(OSError):
-                    directory.rmdir()
+            self._leave_nothing()
             reason = f"a directory that can be written ({error.strerror})"
             raise OptionError("output_dir", self.path, reason) from error
-        write_json(self.path / CONFIG, {"command": command, **config})
+        except EdlError:
+            self._leave_nothing()
+            raise
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._metrics, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._new = False
+            expected = "a directory into which no other process is writing a run"
+            raise OptionError("output_dir", self.path, expected) from None
+
+    def _begin(self, config: Mapping[str, Any], overwrite: bool) -> None:
+        if path_exists(self.path / CONFIG) and not overwrite:  # made since it was looked for
+            self._new = False
+            raise OptionError("output_dir", self.path, _NEW)
+        # The configuration goes last: what is left of a run that lacks its results can be resumed.
+        for name in (MANIFEST, SUMMARY, *RESULTS):
+            (self.path / name).unlink(missing_ok=True)
+        self._metrics.truncate(0)
+        write_json(self.path / CONFIG, {"command": self._command, **config})
+
+    def _leave_nothing(self) -> None:
+        """Close, and take away what was made for a new run."""
+        with contextlib.suppress(OSError, AttributeError):
+            self._metrics.close()
+        if self._new:
+            for name in (CONFIG, METRICS):
+                with contextlib.suppress(OSError):
+                    (self.path / name).unlink()
+            for directory in self._made:
+                with contextlib.suppress(OSError):
+                    directory.rmdir()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        begun = self._size > 0 or path_exists(self.path / MANIFEST)
+        if kind is None or begun:
+            self._metrics.close()
+        else:
+            self._leave_nothing()
 
     def log(self, **metrics: Any) -> None:
-        """Append one line to ``metrics.jsonl`` and flush it."""
-        self._metrics.write(json.dumps(metrics) + "\n")
-        self._metrics.flush()
+        """Append one line to ``metrics.jsonl`` and flush it.
+
+        Raises:
+          EdlError: it cannot be written; the lines before it are whole.
+        """
+        line = (json.dumps(metrics) + "\n").encode()
+        rest = memoryview(line)
+        try:
+            while rest:
+                rest = rest[self._metrics.write(rest) :]
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._metrics.truncate(self._size)
+            raise EdlError(
+                f"cannot write {self.path / METRICS}: {error.strerror or error}; once there is "
+                f"room, go on with: {self.resume_command}"
+            ) from error
+        self._size += len(line)
+        self._digest.update(line)
+
+    def history(self) -> Iterator[dict[str, Any]]:
+        """What was logged, a dictionary a line, read from the file."""
+        with open(self.path / METRICS, "rb") as file:
+            yield from map(json.loads, file)
+
+    def position(self) -> dict[str, Any]:
+        """Where the run stands, for :meth:`rewind`; what was logged so far is then on the disk."""
+        os.fsync(self._metrics.fileno())
+        return {
+            "metrics_size": self._size,
+            "metrics_sha256": self._digest.hexdigest(),
+            "elapsed_s": self.elapsed,
+        }
+
+    def rewind(
+        self, metrics_size: int = 0, metrics_sha256: str | None = None, elapsed_s: float = 0.0
+    ) -> None:
+        """Set a resumed run back to a :meth:`position`; to its beginning by default.
+
+        Raises:
+          EdlError: ``metrics.jsonl`` is not as it was there.
+        """
+        path, digest, missing = self.path / METRICS, hashlib.sha256(), metrics_size
+        self._metrics.seek(0)
+        while missing > 0:
+            content = self._metrics.read(min(missing, _READ_AT_ONCE))
+            if not content:
+                raise EdlError(f"{path}: shorter than at its checkpoint")
+            digest.update(content)
+            missing -= len(content)
+        if metrics_size and digest.hexdigest() != metrics_sha256:
+            raise EdlError(f"{path}: checksum does not match that of its checkpoint")
+        self._metrics.truncate(metrics_size)
+        self._size, self._digest = metrics_size, digest
+        self._start = time.perf_counter() - elapsed_s
 
     def finish(self, **summary: Any) -> dict[str, Any]:
         """Write ``summary.json`` with the environment and the wall time, and return it."""
-        self._metrics.close()
         content = {**summary, "wall_time_s": self.elapsed, "environment": environment()}
         write_json(self.path / SUMMARY, content)
+        self._metrics.close()
         return content
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the run began."""
+        """Seconds of work on the run, up to the checkpoint that it was taken up from and since."""
         return time.perf_counter() - self._start
+
+    @property
+    def resume_command(self) -> str:
+        """The command line that goes on with the run."""
+        path = shlex.quote(str(self.path))
+        return f"python -m edl_jax.{self._command} --resume --output-dir {path}"
+
+
+def is_finished(path: Path) -> bool:
+    """Whether the directory ``path`` holds a run that has come to its end."""
+    return path_exists(path / CONFIG) and path_exists(path / SUMMARY)
 
 
 def environment() -> dict[str, Any]:

@@ -106,10 +106,10 @@ class ES(DistributionBasedAlgorithm):
     def _init(self, key: jax.Array, params: Params) -> State:
         shape = (self.population_size, self.num_dims)
         return State(
-            mean=jnp.full((self.num_dims,), jnp.nan),
+            mean=jnp.zeros(self.num_dims),
             step_size=jnp.asarray(self.step_size_schedule(0), jnp.float32),
             mutation=self.mutation.init(key, shape),
-            best_solution=jnp.full((self.num_dims,), jnp.nan),
+            best_solution=jnp.zeros(self.num_dims),
             best_fitness=jnp.inf,
             generation_counter=0,
         )
@@ -199,9 +199,25 @@ def init_strategy(
 
     A distribution starts at the first individual; a population is evaluated and taken whole.
     """
-    if isinstance(strategy, PopulationBasedAlgorithm):
-        return strategy.init(key, population, evaluate(population), params)
-    return strategy.init(key, jax.tree.map(lambda leaf: leaf[0], population), params)
+    # evosax marks with NaN what is not known yet; a NaN in a state means something else here.
+    with jax.debug_nans(False):
+        if isinstance(strategy, PopulationBasedAlgorithm):
+            return strategy.init(key, population, evaluate(population), params)
+        first = jax.tree.map(lambda leaf: leaf[0], population)
+        state = strategy.init(key, first, params)
+        return state.replace(best_solution=strategy._ravel_solution(first))
+
+
+def reevaluate(strategy: Any, state: Any, evaluate: Callable[[Any], jax.Array]) -> Any:
+    """Measure anew what a strategy would otherwise believe for ever.
+
+    DifferentialEvolution keeps a parent's fitness until a child beats it, so that under noise the
+    luckiest stay; all others judge a candidate in the generation that drew it, and once.
+    """
+    if not isinstance(strategy, DifferentialEvolution):
+        return state
+    population = jax.vmap(strategy._unravel_solution)(state.population)
+    return state.replace(fitness=evaluate(population))
 
 
 def incumbent(strategy: Any, state: Any) -> Any:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from edl_jax.data import Dataset
-from edl_jax.errors import require
+from edl_jax.errors import EdlError, require
 from edl_jax.evaluation import Evaluation, Examples, evaluate, expected_calibration_error
 from edl_jax.pixels import channel_statistics, normalize, random_crop_flip, resolve_augmentation
 from edl_jax.train_config import TrainConfig
@@ -25,6 +25,7 @@ __all__ = [
     "Evaluation",
     "Examples",
     "Loss",
+    "Midway",
     "StepInfo",
     "TrainConfig",
     "TrainResult",
@@ -44,13 +45,28 @@ __all__ = [
 _STEPS_PER_CALL = 50
 
 
+class Midway(NamedTuple):
+    """A run that is not finished, and all it needs to go on.
+
+    Attributes:
+      state: as the last step left it.
+      losses, accuracies: of the steps of the epoch under way, float32 ``[steps]``; what stands for
+        the steps to come has no meaning.
+    """
+
+    state: TrainState
+    losses: np.ndarray
+    accuracies: np.ndarray
+
+
 class TrainResult(NamedTuple):
     """A finished run.
 
     Attributes:
-      history: one dictionary an epoch, ready for JSON: ``epoch``, ``train_loss``,
-        ``train_accuracy`` (both on the given labels, as seen during the epoch) and, where the test
-        images were looked at, ``test_accuracy``, ``nll`` and ``ece``. ``None`` is not finite.
+      history: one dictionary an epoch, from the first that was finished here, ready for JSON:
+        ``epoch``, ``train_loss``, ``train_accuracy`` (both on the given labels, as seen during the
+        epoch) and, where the test images were looked at, ``test_accuracy``, ``nll`` and ``ece``.
+        ``None`` is not finite.
       test_accuracy, nll, ece: on the test images, after the last epoch.
       diverged: the training loss was not finite; the run ended with that epoch.
       graphdef: the network without its arrays; ``nnx.merge(graphdef, state.params,
@@ -158,6 +174,9 @@ def train(
     config: TrainConfig,
     seed: int,
     on_progress: Callable[[int, dict[str, Any] | None], None] | None = None,
+    *,
+    restore: Callable[[Midway], Midway | None] = lambda start: None,
+    on_midway: Callable[[Midway], None] | None = None,
 ) -> TrainResult:
     """Train a network and measure it on the test images.
 
@@ -171,9 +190,13 @@ def train(
       seed: of initial weights, batch order and augmentation, which do not depend on the loss.
       on_progress: called with the number of images trained on since it was called last, and at
         the end of an epoch with that epoch's row of the history.
+      restore: given where the run begins, a place that ``on_midway`` was called with to go on
+        from instead, or None.
+      on_midway: called after every few steps; what it keeps of its argument it must copy.
 
     Raises:
       OptionError: the training set is smaller than a batch.
+      EdlError: ``restore`` gave a place that this run does not come by.
     """
     num_examples = len(dataset.train_labels)
     steps = num_examples // config.batch_size
@@ -198,18 +221,25 @@ def train(
     )
     history: list[dict[str, Any]] = []
     diverged = False
-    for epoch in range(1, config.epochs + 1):
+    start = Midway(state, *np.zeros((2, steps), np.float32))
+    state, *infos = restore(start) or start
+    losses, accuracies = map(np.array, infos)
+    done = int(state.step)
+    if not 0 <= done <= config.epochs * steps or done % steps_at_once:
+        raise EdlError(f"checkpoint of step {done}: expected one between two calls of this run")
+    # A place at the end of an epoch is one before that epoch's row.
+    for epoch in range(max(1, -(-done // steps)), config.epochs + 1):
         order = epoch_order(state.key, epoch, num_examples, config.batch_size)
-        infos: list[StepInfo] = []
-        for _ in range(steps // steps_at_once):
+        first = max(0, done - (epoch - 1) * steps)
+        for step in range(first, steps, steps_at_once):
             state, info = run(state, training, order)
-            infos.append(info)
+            now = slice(step, step + steps_at_once)
+            losses[now], accuracies[now] = jax.device_get(info)
             if on_progress is not None:
-                jax.block_until_ready(info)
                 on_progress(steps_at_once * config.batch_size, None)
-        train_loss, train_accuracy = (
-            float(np.mean(np.concatenate(values))) for values in zip(*infos, strict=True)
-        )
+            if on_midway is not None:
+                on_midway(Midway(state, losses, accuracies))
+        train_loss, train_accuracy = float(np.mean(losses)), float(np.mean(accuracies))
         diverged = not math.isfinite(train_loss)
         row: dict[str, Any] = {
             "epoch": epoch,

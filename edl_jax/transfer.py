@@ -5,20 +5,23 @@ learning_curves.png.
 """
 
 import math
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from edl_jax import cli
+from edl_jax.config import RunOptions
 from edl_jax.errors import require
-from edl_jax.runs import RunDirectory
+from edl_jax.interrupts import StopRequest
+from edl_jax.runs import RunDirectory, is_finished
 from edl_jax.train_config import TrainConfig
 
 PROG = "python -m edl_jax.transfer"
 
 
 @dataclass(frozen=True)
-class TransferConfig(TrainConfig):
+class TransferConfig(RunOptions, TrainConfig):
     """Train image classifiers with frozen losses and compare them on the test images.
 
     All losses meet the same initial weights, batches, augmentation and label noise: these depend
@@ -45,11 +48,10 @@ class TransferConfig(TrainConfig):
     seeds: tuple[int, ...] = (0,)
     """Seeds, one run of every loss for each; three or more give an
     interval."""
-    output_dir: Path | None = None
-    """Directory of the run; None is runs/transfer-DATE-TIME."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        RunOptions.__post_init__(self)
+        TrainConfig.__post_init__(self)
         distinct = bool(self.loss) and len(set(self.loss)) == len(self.loss)
         require(distinct, "loss", " ".join(self.loss), "one or more losses, each once")
         if self.train_size is not None:
@@ -61,12 +63,6 @@ class TransferConfig(TrainConfig):
         in_range = distinct and all(0 <= seed < 2**31 for seed in self.seeds)
         expected = "one or more whole numbers from 0 to 2**31 - 1, each once"
         require(in_range, "seeds", " ".join(map(str, self.seeds)), expected)
-
-
-def _jsonable(config: TransferConfig) -> dict[str, Any]:
-    content = asdict(config)
-    content.pop("output_dir")
-    return {k: str(v) if isinstance(v, Path) else v for k, v in content.items()}
 
 
 def _check_classes(loss: Any, num_classes: int) -> None:
@@ -81,13 +77,12 @@ def _check_classes(loss: Any, num_classes: int) -> None:
 def command(args: list[str] | None = None) -> None:
     """Run the command line ``args``."""
     config = cli.parse(TransferConfig, args, prog=PROG)
+    if config.resume and config.output_dir and is_finished(config.output_dir):
+        print(f"{config.output_dir}: this run is finished, there is nothing to go on with")
+        return
 
-    from rich.console import Console
-
-    from edl_jax import comparison
-    from edl_jax.data import for_seed, load
+    from edl_jax.data import load
     from edl_jax.losses import resolve_loss
-    from edl_jax.training import train
 
     losses = {name: resolve_loss(name) for name in config.loss}
     dataset = load(config.dataset, config.data_dir)
@@ -100,20 +95,48 @@ def command(args: list[str] | None = None) -> None:
     for loss in losses.values():
         _check_classes(loss, dataset.num_classes)
 
-    train_config = TrainConfig(**{f.name: getattr(config, f.name) for f in fields(TrainConfig)})
-    run = RunDirectory(config.output_dir, "transfer", _jsonable(config))
+    with (
+        RunDirectory(
+            config.output_dir,
+            "transfer",
+            config.recorded(),
+            resume=config.resume,
+            overwrite=config.overwrite,
+        ) as run,
+        StopRequest() as stop,
+    ):
+        _run(config, losses, dataset, num_train, run, stop)
+
+
+def _run(
+    config: TransferConfig,
+    losses: Mapping[str, Any],
+    dataset: Any,
+    num_train: int,
+    run: RunDirectory,
+    stop: StopRequest,
+) -> None:
+    from rich.console import Console
+
+    from edl_jax import checkpoint, comparison
+    from edl_jax.data import for_seed
+    from edl_jax.training import train
+
     console = Console()
     console.print(
         f"Training [bold]{config.model}[/] on {num_train:,} images of {config.dataset} "
         f"into {run.path}"
     )
-    rows: list[dict[str, Any]] = []
-    history: list[dict[str, Any]] = []
+    checkpoints = checkpoint.Checkpoints(run, config.checkpoint_every, stop)
+    # What is logged says which runs are done; a checkpoint is of the first that is not.
+    history = list(run.history())
+    last = {(row["loss"], row["seed"]): row for row in history}
+    train_config = TrainConfig(**{f.name: getattr(config, f.name) for f in fields(TrainConfig)})
     seen_an_epoch = num_train // config.batch_size * config.batch_size
     seen_a_run = config.epochs * seen_an_epoch
     with cli.progress("images/s") as progress:
         task = progress.add_task("starting", total=len(losses) * len(config.seeds) * seen_a_run)
-        for seed in config.seeds:
+        for i, seed in enumerate(config.seeds):
             data = for_seed(
                 dataset,
                 seed,
@@ -121,7 +144,10 @@ def command(args: list[str] | None = None) -> None:
                 label_noise=config.label_noise,
                 noise_kind=config.noise_kind,
             )
-            for name, loss in losses.items():
+            for j, (name, loss) in enumerate(losses.items()):
+                progress.update(task, completed=(i * len(losses) + j) * seen_a_run)
+                if _is_done(last.get((name, seed)), config):
+                    continue
 
                 def on_progress(
                     images: int, row: dict[str, Any] | None, name: str = name, seed: int = seed
@@ -129,32 +155,25 @@ def command(args: list[str] | None = None) -> None:
                     text = f"{name}, seed {seed}"
                     if row is not None:
                         history.append({"loss": name, "seed": seed, **row})
+                        last[name, seed] = history[-1]
                         run.log(**history[-1])
                         text += f", epoch {row['epoch']}"
                     progress.update(task, advance=images, description=text)
 
-                result = train(data, loss, train_config, seed, on_progress)
-                skipped = config.epochs - len(result.history)
-                progress.update(task, advance=skipped * seen_an_epoch)
-                rows.append(
-                    {
-                        "dataset": config.dataset,
-                        "model": config.model,
-                        "train_size": num_train,
-                        "epochs": config.epochs,
-                        "label_noise": config.label_noise,
-                        "noise_kind": config.noise_kind,
-                        "loss": name,
-                        "learning_rate": config.learning_rate,
-                        "seed": seed,
-                        "test_accuracy": result.test_accuracy,
-                        "nll": result.nll,
-                        "ece": result.ece,
-                        "diverged": result.diverged,
-                    }
+                train(
+                    data,
+                    loss,
+                    train_config,
+                    seed,
+                    on_progress,
+                    restore=checkpoints.restore,
+                    on_midway=checkpoints.offer,
                 )
+                checkpoints.write(None)
+        progress.update(task, completed=len(last) * seen_a_run)
 
-    rows.sort(key=lambda row: (config.loss.index(row["loss"]), config.seeds.index(row["seed"])))
+    runs = [last[name, seed] for name in config.loss for seed in config.seeds]
+    rows = [_result(config, num_train, row) for row in runs]
     first, *others = config.loss
     metrics = ("test_accuracy", "nll", "ece")
     differences = [
@@ -164,12 +183,37 @@ def command(args: list[str] | None = None) -> None:
     ]
     comparison.learning_curves(history, run.path / "learning_curves.png")
     run.finish(rows=rows, paired_differences=differences, seeds=config.seeds)
+    checkpoint.remove(run.path)
     console.print(comparison.table(rows))
     if others:
         interval = "with a 95 % bootstrap interval over the seeds"
         if len(config.seeds) < comparison.MIN_SEEDS:
             interval = f"without an interval: that takes {comparison.MIN_SEEDS} seeds or more"
         console.print(f"Differences are in points, paired by seed, {interval}.")
+
+
+def _is_done(last: Mapping[str, Any] | None, config: TransferConfig) -> bool:
+    """Whether the run whose last epoch is given has ended; None is no epoch."""
+    return last is not None and (last["epoch"] == config.epochs or last["train_loss"] is None)
+
+
+def _result(config: TransferConfig, num_train: int, last: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of a run, from its last epoch."""
+    return {
+        "dataset": config.dataset,
+        "model": config.model,
+        "train_size": num_train,
+        "epochs": config.epochs,
+        "label_noise": config.label_noise,
+        "noise_kind": config.noise_kind,
+        "loss": last["loss"],
+        "learning_rate": config.learning_rate,
+        "seed": last["seed"],
+        "test_accuracy": last["test_accuracy"],
+        "nll": last["nll"],
+        "ece": last["ece"],
+        "diverged": last["train_loss"] is None,
+    }
 
 
 if __name__ == "__main__":

@@ -252,6 +252,17 @@ def test_a_search_of_which_every_candidate_fails_stays_where_it_is():
     jax.tree.map(np.testing.assert_array_equal, before, after)
 
 
+@pytest.mark.parametrize("strategy", ["SimpleGA", "DifferentialEvolution"])
+def test_a_survivor_is_judged_on_the_pairs_of_each_generation_anew(strategy):
+    """Were a parent's fitness kept, that of the luckiest generation would stay."""
+    luck = Objective(jax.random.uniform, lambda loss, u: (u + 0 * value(loss), {}))
+    evolution = make_evolution(EvolutionConfig(strategy=strategy, **TINY), luck)
+    state, info = evolution.run(evolution.init(fast_key(0)), 10)
+
+    assert info.best_fitness.min() < info.best_fitness[-1]
+    np.testing.assert_array_equal(state.strategy.fitness, info.best_fitness[-1])
+
+
 def test_a_search_starts_from_weights_of_its_network(tiny, start):
     params = tiny.params(start)
     drawn = jax.eval_shape(tiny.network.init, jax.random.key(0))

@@ -7,7 +7,8 @@ import re
 import pytest
 
 from edl_jax.errors import EdlError, OptionError
-from edl_jax.runs import RunDirectory, atomic_write, environment, write_json
+from edl_jax.files import atomic_write, write_json
+from edl_jax.runs import RunDirectory, environment
 
 
 def contents(directory):
