@@ -85,9 +85,10 @@ COMMIT = _commit()
 def meta() -> dict[str, Any]:
     """Command, commit, versions and machine of this run."""
     module, args = Path(sys.argv[0]).stem, sys.argv[1:]
-    if "--data-dir" in args:  # where the data lie is not part of the result
-        at = args.index("--data-dir")
-        args = args[:at] + args[at + 2 :]
+    for option in ("--data-dir", "--output"):  # where files lie is not part of the result
+        if option in args:
+            at = args.index(option)
+            args = args[:at] + args[at + 2 :]
     return {
         "command": " ".join(["python", "-m", f"benchmarks.{module}", *args]),
         "commit": COMMIT,
