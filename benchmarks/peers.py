@@ -26,8 +26,9 @@ MAX_DRAWS = 64
 
 def taylor(preset: str) -> LearnedLoss:
     """TaylorGLO's polynomial, evolved as ``preset`` evolves its network."""
-    config = replace(evolution_config(PRESETS[preset]), network="taylor")
-    return pretrain(config, seed=0).loss
+    options = PRESETS[preset]
+    config = replace(evolution_config(options), network="taylor")
+    return pretrain(config, seed=0, num_restarts=options.num_restarts).loss
 
 
 def random_network() -> LearnedLoss:
@@ -59,11 +60,12 @@ def best_random_network() -> LearnedLoss:
         fitness, _ = objective.evaluate(partial(network.apply, network.init(key)), problem)
         return jnp.where(jnp.isfinite(fitness), fitness, jnp.inf)
 
-    keys = jax.random.split(network_key, config.population_size * config.num_generations)
+    number = config.population_size * config.num_generations * PRESETS["robust"].num_restarts
+    keys = jax.random.split(network_key, number)
     fitness = jax.jit(lambda keys: jax.lax.map(evaluate, keys, batch_size=config.population_size))
     best = network.init(keys[jnp.argmin(fitness(keys))])
     spec = NetworkSpec(config.network, config.width, config.num_classes)
-    return make_learned_loss(spec, best, {"random_networks": len(keys)})
+    return make_learned_loss(spec, best, {"random_networks": number})
 
 
 PEERS: dict[str, Callable[[], LearnedLoss]] = {

@@ -25,12 +25,17 @@ class PretrainConfig(RunOptions, EvolutionConfig):
     preset: Literal["base", "paper", "quick", "robust"] = "base"
     """Defaults of all other options: base (clean labels), paper (the paper's form: concat network,
     chaotic ES), quick (a look in seconds), robust (noisy labels)."""
+    num_restarts: int = 1
+    """Independent searches side by side; of several losses the one is kept whose small students,
+    trained on synthetic tasks with clean and with noisy labels, do best."""
     seed: int = 0
     """Seed of initial weights, mutations and synthetic pairs."""
 
     def __post_init__(self) -> None:
         RunOptions.__post_init__(self)
         EvolutionConfig.__post_init__(self)
+        restarts = self.num_restarts
+        require(1 <= restarts <= 1000, "num_restarts", restarts, "a whole number from 1 to 1,000")
         require(0 <= self.seed < 2**31, "seed", self.seed, "a whole number from 0 to 2**31 - 1")
 
 
@@ -51,8 +56,9 @@ PRESETS: dict[str, PretrainConfig] = {
         preset="robust",
         population_size=32,
         num_generations=300,
+        num_restarts=8,
         objective=ObjectiveConfig(
-            noisy_ranking=4.0, trainability=1.0, label_noise=0.8, margin=0.02
+            noisy_ranking=8.0, trainability=1.0, label_noise=0.8, margin=0.002
         ),
     ),
 }
@@ -65,7 +71,7 @@ class Chunk(NamedTuple):
       generation: generations done.
       info: :class:`edl_jax.engine.GenerationInfo` of the generations since the last chunk, as
         NumPy arrays with a leading axis of generations.
-      discordance: held-out discordance of the loss as it stands.
+      discordance: held-out discordance of the loss as it stands, the lowest of several searches.
       state: :class:`edl_jax.engine.EvolutionState`, to go on from.
     """
 
@@ -102,6 +108,8 @@ def pretrain(
     on_chunk: Callable[[Chunk], None] = lambda chunk: None,
     provenance: dict[str, Any] | None = None,
     restore: Callable[[Any], Any | None] = lambda state: None,
+    num_restarts: int = 1,
+    on_stage: Callable[[str], None] = lambda stage: None,
 ) -> Pretrained:
     """Evolve a loss and freeze it.
 
@@ -112,28 +120,37 @@ def pretrain(
       provenance: goes into the loss beside the figures.
       restore: given the state that the search begins with, the one of some :class:`Chunk` to go on
         from instead, or None.
+      num_restarts: independent searches; the loss that :func:`edl_jax.rehearsal.rehearse` finds
+        the most accurate students for is kept.
+      on_stage: called with a word on what begins after the search.
 
     Returns:
       The loss, its scale fixed, and its figures on fresh held-out pairs.
 
     Raises:
-      EdlError: ``restore`` gave a state that no chunk of this search ends with.
+      EdlError: ``restore`` gave a state that no chunk of this search ends with, or what was evolved
+        does not descend as far as cross-entropy.
     """
     import jax
     import jax.numpy as jnp
 
     from edl_jax.analysis import PROFILE_POINTS, loss_profile
-    from edl_jax.engine import make_evolution
-    from edl_jax.losses import make_learned_loss
+    from edl_jax.engine import make_evolution, with_restarts
     from edl_jax.networks import NetworkSpec
     from edl_jax.objectives import held_out
 
-    evolution = make_evolution(config)
+    evolution = with_restarts(make_evolution(config), num_restarts)
     init_key, monitor_key, final_key = jax.random.split(jax.random.key(seed), 3)
 
     @jax.jit
     def agreement(params: Any, key: jax.Array) -> Any:
         return held_out(partial(evolution.network.apply, params), key, config)
+
+    def searches(state: Any) -> list[Any]:
+        params = evolution.params(state)
+        if num_restarts == 1:
+            return [params]
+        return [jax.tree.map(lambda leaf, i=i: leaf[i], params) for i in range(num_restarts)]
 
     state, generation = evolution.init(init_key), 0
     restored = restore(state)
@@ -145,13 +162,12 @@ def pretrain(
         if generation - size != int(state.generation):
             raise EdlError(f"checkpoint of generation {done}: expected one at the end of a chunk")
         state, info = evolution.run(state, size)
-        now = agreement(evolution.params(state), monitor_key)
-        on_chunk(Chunk(generation, jax.device_get(info), float(now.discordance), state))
+        now = min(float(agreement(p, monitor_key).discordance) for p in searches(state))
+        on_chunk(Chunk(generation, jax.device_get(info), now, state))
 
-    params = evolution.params(state)
-    final = agreement(params, final_key)
     spec = NetworkSpec(config.network, config.width, config.num_classes)
-    frozen = make_learned_loss(spec, params)
+    frozen, rehearsed = _freeze(spec, searches(state), on_stage)
+    final = agreement(frozen.params, final_key)
     _, gradients = loss_profile(frozen, PROFILE_POINTS, config.num_classes)
     figures = {
         "held_out_discordance": float(final.discordance),
@@ -159,9 +175,34 @@ def pretrain(
         "scale": float(frozen.scale),
         "logit_gradient": dict(zip(map(str, PROFILE_POINTS), gradients.tolist(), strict=True)),
         "cross_entropy_logit_gradient": {str(p): p - 1 for p in PROFILE_POINTS},
+        **rehearsed,
     }
     loss = replace(frozen, provenance_json=_json({**(provenance or {}), "figures": figures}))
     return Pretrained(jax.tree.map(jnp.asarray, loss), figures)
+
+
+def _freeze(
+    spec: Any, candidates: list[Any], on_stage: Callable[[str], None]
+) -> tuple[Any, dict[str, Any]]:
+    """One candidate as a loss; of several the one that rehearses best, and their scores."""
+    from edl_jax.losses import make_learned_loss
+    from edl_jax.rehearsal import rehearse
+
+    if len(candidates) == 1:
+        return make_learned_loss(spec, candidates[0]), {}
+    losses, failure = [], None
+    for params in candidates:
+        try:
+            losses.append(make_learned_loss(spec, params))
+        except EdlError as error:
+            failure = error
+    if not losses:
+        raise failure or EdlError("nothing was evolved")
+    scores = []
+    for i, loss in enumerate(losses):
+        on_stage(f"rehearsing loss {i + 1} of {len(losses)}")
+        scores.append(float(rehearse(loss).mean()))
+    return losses[scores.index(max(scores))], {"rehearsed_accuracies": scores}
 
 
 def _json(content: dict[str, Any]) -> str:
@@ -228,14 +269,20 @@ def _run(config: PretrainConfig, run: RunDirectory, stop: StopRequest) -> None:
 
         provenance = {"config": config.recorded(), "environment": environment()}
         loss, figures = pretrain(
-            evolution_config(config), config.seed, on_chunk, provenance, checkpoints.restore
+            evolution_config(config),
+            config.seed,
+            on_chunk,
+            provenance,
+            checkpoints.restore,
+            config.num_restarts,
+            lambda stage: progress.update(task, description=stage),
         )
 
     loss.save(run.path / ARTIFACT)
     history = thinned(run.history(), config.num_generations)
     plots.convergence(list(history), run.path / "convergence.png")
     plots.loss_shape({"evolved": loss}, run.path / "loss_shape.png", config.num_classes)
-    failures = count_failures(run.history(), config.population_size)
+    failures = count_failures(run.history(), config.num_restarts * config.population_size)
     summary = run.finish(seed=config.seed, **figures, **failures)
     checkpoint.remove(run.path)
 
@@ -277,12 +324,12 @@ def thinned(
             yield row
 
 
-def count_failures(history: Iterable[dict[str, Any]], population_size: int) -> dict[str, int]:
+def count_failures(history: Iterable[dict[str, Any]], num_candidates: int) -> dict[str, int]:
     """How many candidates had no finite fitness, and in how many generations none had one."""
     failed = [row["num_failed"] for row in history if row["num_failed"]]
     return {
         "failed_candidates": sum(failed),
-        "failed_generations": failed.count(population_size),
+        "failed_generations": failed.count(num_candidates),
     }
 
 

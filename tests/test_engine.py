@@ -9,7 +9,7 @@ import pytest
 
 import edl_jax
 from edl_jax.config import STRATEGY_NAMES, EvolutionConfig
-from edl_jax.engine import make_evolution
+from edl_jax.engine import make_evolution, with_restarts
 from edl_jax.objectives import Objective, held_out
 
 TINY = {"population_size": 8, "batch_size": 32, "num_classes": 3, "width": 4}
@@ -269,3 +269,21 @@ def test_a_search_starts_from_weights_of_its_network(tiny, start):
 
     assert jax.tree.map(jnp.shape, params) == jax.tree.map(lambda x: x.shape, drawn)
     assert any(np.abs(leaf).max() > 0.1 for leaf in params.values())
+
+
+def test_restarts_are_the_searches_of_their_keys_side_by_side(tiny):
+    both = with_restarts(tiny, 2)
+    state, info = both.run(both.init(jax.random.key(0)), 3)
+    alone = [tiny.run(tiny.init(key), 3) for key in jax.random.split(jax.random.key(0), 2)]
+
+    for i, (own, _) in enumerate(alone):
+        for name, leaf in tiny.params(own).items():
+            np.testing.assert_allclose(both.params(state)[name][i], leaf, rtol=1e-4, atol=1e-6)
+    lowest = np.minimum(*(own.best_fitness for _, own in alone))
+    np.testing.assert_allclose(info.best_fitness, lowest, rtol=1e-4)
+    assert int(state.generation) == 3
+    assert info.num_failed.shape == (3,)
+
+
+def test_one_restart_is_the_search_itself(tiny):
+    assert with_restarts(tiny, 1) is tiny
