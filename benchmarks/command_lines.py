@@ -121,8 +121,7 @@ def workplace(directory: Path) -> None:
     (directory / "finished" / "summary.json").write_text("{}")
     (directory / "file").write_text("mine")
     (directory / "broken.npz").write_bytes(b"PK\3\4 and no more")
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        toy_data.prepare(directory / "data", directory / "pictures")
+    toy_data.prepare(directory / "data", directory / "pictures")
 
 
 def snapshot(directory: Path) -> dict[Path, bytes | None]:

@@ -1,5 +1,7 @@
 """A data set of a few coloured squares, prepared in a second and without TensorFlow."""
 
+import contextlib
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,4 +50,5 @@ def prepare(directory: Path, pictures: Path) -> None:
                 Image.fromarray(image).save(path)
                 yield i, {"image": str(path), "label": label}
 
-    ToyColours(data_dir=directory, file_format="array_record").download_and_prepare()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        ToyColours(data_dir=directory, file_format="array_record").download_and_prepare()

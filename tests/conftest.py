@@ -9,8 +9,6 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 import pytest
 
 from benchmarks import toy_data
-from benchmarks.toy_data import TOY_SIZES as TOY_SIZES
-from benchmarks.toy_data import toy_example as toy_example
 
 
 @pytest.fixture(scope="session")
