@@ -168,7 +168,7 @@ def memory(work: Path, generations: int, watched_from: int) -> dict[str, Any]:
             size = int(statm[1]) * page
             while chunk := file.read(2**20):
                 lines += chunk.count(b"\n")
-            if lines >= watched_from:
+            if watched_from <= lines < generations:
                 early = early or size
                 most = max(most, size)
             time.sleep(0.2)

@@ -163,11 +163,11 @@ STOPS = """
 import os, signal, sys
 from edl_jax import cli, pretrain
 from edl_jax.runs import RunDirectory
-log = RunDirectory.log
+log, stop = RunDirectory.log, getattr(signal, sys.argv.pop())
 def log_and_stop(run, **row):
     log(run, **row)
     if row["generation"] == 30:
-        os.kill(os.getpid(), getattr(signal, sys.argv.pop()))
+        os.kill(os.getpid(), stop)
 RunDirectory.log = log_and_stop
 cli.main(pretrain.command)
 """
@@ -250,7 +250,8 @@ def test_candidates_and_generations_that_fail_are_reported(tmp_path, monkeypatch
     monkeypatch.setattr(engine, "make_evolution", failing)
     pretrain.command(arguments(3, tmp_path / "run"))
 
-    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").open()]
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line, parse_constant=pytest.fail) for line in lines]
     dead = [row for row in rows if row["num_failed"] == 8]
     assert 0 < len(dead) < len(rows)
     assert all(row["best_fitness"] is None and row["mean_fitness"] is None for row in dead)
