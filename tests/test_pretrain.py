@@ -348,7 +348,7 @@ BAD = {
         "--overwrite with --resume: expected one of the two",
     ),
     "resume with another option": (
-        ["--resume", "--output-dir", "mine", "--seed", "2", "--mixture.graded", "0.7"],
+        ["--resume", "--output-dir", "mine", "--seed", "2"],
         "--seed 2: expected 1 as in the run",
     ),
     "resume with another nested option": (
@@ -370,7 +370,7 @@ def workplace(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("mine")
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "config.json").write_text("{}")
-    for name, changes in (("mine", {"seed": 1}), ("bad", {"width": [1]})):
+    for name, changes in (("mine", {"seed": 1}), ("bad", {"width": "wide"})):
         (tmp_path / name).mkdir()
         content = {"command": "pretrain", **pretrain.PretrainConfig().recorded(), **changes}
         (tmp_path / name / "config.json").write_text(json.dumps(content))
