@@ -83,6 +83,7 @@ class RunDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
             self._metrics = open(self.path / METRICS, "a+b", buffering=0)  # noqa: SIM115
             self._lock()
+            self._sweep()
             if not resume:
                 self._begin(config, overwrite)
         except OSError as error:
@@ -100,6 +101,12 @@ class RunDirectory:
             self._new = False
             expected = "a directory into which no other process is writing a run"
             raise OptionError("output_dir", self.path, expected) from None
+
+    def _sweep(self) -> None:
+        """Remove what a writer that was killed could not."""
+        for name in (CONFIG, MANIFEST, SUMMARY, *RESULTS):
+            for path in self.path.glob(f".{name}.*"):
+                path.unlink()
 
     def _begin(self, config: Mapping[str, Any], overwrite: bool) -> None:
         if path_exists(self.path / CONFIG) and not overwrite:  # made since it was looked for

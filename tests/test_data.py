@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from conftest import TOY_SIZES, toy_example
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.toy_data import TOY_SIZES, toy_example
 from edl_jax import data
 from edl_jax.data import Dataset, for_seed, holdout_split, load
 from edl_jax.errors import EdlError, OptionError

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edl_jax import cli, engine, pretrain
+from edl_jax.config import RunOptions
+from edl_jax.interrupts import Stopped
 from edl_jax.losses import descent_scale, load_loss
 
 FILES = {
@@ -72,7 +75,7 @@ def test_the_configuration_says_all_that_is_needed_to_run_again(run):
 
     assert config.pop("command") == "pretrain"
     known = {field.name for field in dataclasses.fields(pretrain.PretrainConfig)}
-    assert config.keys() == known - {"output_dir"}
+    assert config.keys() == known - {f.name for f in dataclasses.fields(RunOptions)}
     assert config["seed"] == 3
     assert config["population_size"] == 8
     assert config["mixture"]["graded"] > 0
@@ -154,6 +157,110 @@ def test_pretraining_opens_no_data_set_and_the_seed_alone_decides_the_bytes(run,
     assert (tmp_path / "run" / "metrics.jsonl").read_text() == (run / "metrics.jsonl").read_text()
 
 
+# --- going on ----------------------------------------------------------------------------------
+
+STOPS = """
+import os, signal, sys
+from edl_jax import cli, pretrain
+from edl_jax.runs import RunDirectory
+log, stop = RunDirectory.log, getattr(signal, sys.argv.pop())
+def log_and_stop(run, **row):
+    log(run, **row)
+    if row["generation"] == 30:
+        os.kill(os.getpid(), stop)
+RunDirectory.log = log_and_stop
+cli.main(pretrain.command)
+"""
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_a_run_that_is_stopped_and_resumed_ends_bit_identical(tmp_path, name, status):
+    """The signal comes inside a chunk of 45 generations, which is finished."""
+    whole, directory = tmp_path / "whole", tmp_path / "run"
+    pretrain.command(arguments(3, whole, **{"num-generations": 90}))
+    result = subprocess.run(
+        [sys.executable, "-c", STOPS, *arguments(3, directory, **{"num-generations": 90}), name],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(),
+    )
+    command = f"python -m edl_jax.pretrain --resume --output-dir {directory}"
+    assert result.stderr == f"stopped by {name}; go on with: {command}\n"
+    assert result.returncode == status
+    assert len((directory / "metrics.jsonl").read_text().splitlines()) == 45
+    assert not (directory / "loss.npz").exists()
+    # What a run that was killed leaves of the lines after its checkpoint is not kept.
+    with open(directory / "metrics.jsonl", "a") as file:
+        file.write('{"generation": 46, "best_f')
+
+    pretrain.command(["--resume", "--output-dir", str(directory)])
+    assert {path.name for path in directory.iterdir()} == FILES
+    for file in ("loss.npz", "metrics.jsonl", "config.json", "convergence.png"):
+        assert (directory / file).read_bytes() == (whole / file).read_bytes()
+
+
+def test_a_run_without_a_checkpoint_begins_anew(run, tmp_path, monkeypatch):
+    def stop(*args):
+        raise Stopped(15, "")
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr("edl_jax.runs.RunDirectory.position", stop)
+        pretrain.command([*arguments(3, tmp_path / "run"), "--checkpoint-every", "0"])
+    pretrain.command(["--resume", "--output-dir", str(tmp_path / "run")])
+
+    for name in ("loss.npz", "metrics.jsonl"):
+        assert (tmp_path / "run" / name).read_bytes() == (run / name).read_bytes()
+
+
+def test_resuming_a_finished_run_says_so_and_touches_nothing(run, capsys):
+    before = snapshot(run)
+    pretrain.command(["--resume", "--output-dir", str(run)])
+
+    assert (
+        capsys.readouterr().out == f"{run}: this run is finished, there is nothing to go on with\n"
+    )
+    assert snapshot(run) == before
+
+
+def test_overwriting_leaves_nothing_of_the_run_before(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    pretrain.command([*arguments(1, tmp_path / "run"), "--overwrite"])
+
+    assert read(tmp_path / "run", "config.json")["seed"] == 1
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {*FILES, "notes.txt"}
+
+
+def test_candidates_and_generations_that_fail_are_reported(tmp_path, monkeypatch, capsys):
+    """Of the first generations none has a finite fitness, and the log has no NaN."""
+    make = engine.make_evolution.__wrapped__
+
+    def failing(config):
+        objective = engine.make_objective(config)
+        dead = objective._replace(
+            sample=lambda key: (objective.sample(key), jax.random.uniform(key)),
+            evaluate=lambda loss, problem: (
+                jnp.where(problem[1] < 0.5, jnp.nan, objective.evaluate(loss, problem[0])[0]),
+                objective.evaluate(loss, problem[0])[1],
+            ),
+        )
+        return make(config, dead)
+
+    monkeypatch.setattr(engine, "make_evolution", failing)
+    pretrain.command(arguments(3, tmp_path / "run"))
+
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line, parse_constant=pytest.fail) for line in lines]
+    dead = [row for row in rows if row["num_failed"] == 8]
+    assert 0 < len(dead) < len(rows)
+    assert all(row["best_fitness"] is None and row["mean_fitness"] is None for row in dead)
+    summary = read(tmp_path / "run", "summary.json")
+    assert summary["failed_generations"] == len(dead)
+    assert summary["failed_candidates"] == 8 * len(dead)
+    assert f"in {len(dead)} generations for all" in " ".join(capsys.readouterr().out.split())
+
+
 # --- presets -----------------------------------------------------------------------------------
 
 
@@ -229,7 +336,27 @@ BAD = {
     ),
     "output below a file": (["--output-dir", "file/run"], "--output-dir file/run: expected"),
     "output is a file": (["--output-dir", "file"], "--output-dir file: expected"),
-    "output holds a run": (["--output-dir", "old"], "--output-dir old: expected a directory"),
+    "output holds a run": (["--output-dir", "old"], "or --resume, or --overwrite"),
+    "resume without a directory": (["--resume"], "--resume: expected --output-dir"),
+    "resume of nothing": (
+        ["--resume", "--output-dir", "new"],
+        "--output-dir new: expected a directory that holds a run of pretrain",
+    ),
+    "resume of another command's run": (["--resume", "--output-dir", "old"], "a run of pretrain"),
+    "resume and overwrite": (
+        ["--resume", "--overwrite", "--output-dir", "mine"],
+        "--overwrite with --resume: expected one of the two",
+    ),
+    "resume with another option": (
+        ["--resume", "--output-dir", "mine", "--seed", "2"],
+        "--seed 2: expected 1 as in the run",
+    ),
+    "resume with another nested option": (
+        ["--resume", "--output-dir=mine", "--mixture.graded", "0.7"],
+        "--mixture.graded 0.7: expected 0.15 as in the run",
+    ),
+    "resume of a garbled run": (["--resume", "--output-dir", "bad"], "bad/config.json: --width"),
+    "checkpoints in the past": (["--checkpoint-every", "-1"], "--checkpoint-every -1.0: expected"),
     "bad option beside a good directory": (
         ["--output-dir", "new", "--width", "0"],
         "--width 0: expected",
@@ -243,6 +370,10 @@ def workplace(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("mine")
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "config.json").write_text("{}")
+    for name, changes in (("mine", {"seed": 1}), ("bad", {"width": "wide"})):
+        (tmp_path / name).mkdir()
+        content = {"command": "pretrain", **pretrain.PretrainConfig().recorded(), **changes}
+        (tmp_path / name / "config.json").write_text(json.dumps(content))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

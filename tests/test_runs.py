@@ -3,11 +3,13 @@
 import json
 import os
 import re
+import subprocess
+import sys
 
 import pytest
 
 from edl_jax.errors import EdlError, OptionError
-from edl_jax.files import atomic_write, write_json
+from edl_jax.files import atomic_write, read_json, write_json
 from edl_jax.runs import RunDirectory, environment
 
 
@@ -122,3 +124,112 @@ def test_the_environment_names_versions_and_device():
     assert found["platform"] == "cpu"
     assert found["num_devices"] >= 1
     json.dumps(found)
+
+
+# --- one writer, one run, and how it goes on ----------------------------------------------------
+
+
+def test_a_second_writer_is_refused_and_changes_nothing(tmp_path):
+    with RunDirectory(tmp_path / "run", "pretrain", {"seed": 3}) as run:
+        run.log(generation=1)
+        before = {path.name: path.read_bytes() for path in run.path.iterdir()}
+        for options in ({"resume": True}, {"overwrite": True}):
+            with pytest.raises(OptionError, match="no other process is writing"):
+                RunDirectory(tmp_path / "run", "pretrain", {"seed": 4}, **options)
+        assert {path.name: path.read_bytes() for path in run.path.iterdir()} == before
+    RunDirectory(tmp_path / "run", "pretrain", {}, resume=True).finish()
+
+
+def test_a_run_goes_on_from_a_position_and_keeps_its_time(tmp_path):
+    with RunDirectory(tmp_path, "pretrain", {}) as run:
+        run.log(generation=1)
+        position = run.position() | {"elapsed_s": 100.0}
+        run.log(generation=2)
+    (tmp_path / ".loss.npz.abc").touch()  # of a writer that was killed
+    with RunDirectory(tmp_path, "pretrain", {}, resume=True) as run:
+        run.rewind(**position)
+        run.log(generation=3)
+        assert [row["generation"] for row in run.history()] == [1, 3]
+        assert run.elapsed >= 100
+        assert run.finish()["wall_time_s"] >= 100
+    assert contents(tmp_path) == ["config.json", "metrics.jsonl", "summary.json"]
+
+
+@pytest.mark.parametrize(
+    ("log", "because"), [(b"", "shorter"), (b'{"generation": 2}\n', "checksum does not match")]
+)
+def test_a_log_that_is_not_that_of_the_checkpoint_is_refused(tmp_path, log, because):
+    with RunDirectory(tmp_path, "pretrain", {}) as run:
+        run.log(generation=1)
+        position = run.position()
+    (tmp_path / "metrics.jsonl").write_bytes(log)
+    with (
+        RunDirectory(tmp_path, "pretrain", {}, resume=True) as run,
+        pytest.raises(EdlError, match=f"metrics.jsonl: {because}"),
+    ):
+        run.rewind(**position)
+
+
+def test_an_error_before_the_first_line_takes_a_new_run_away(tmp_path):
+    with pytest.raises(ZeroDivisionError), RunDirectory(tmp_path / "a" / "run", "pretrain", {}):
+        raise ZeroDivisionError
+    assert contents(tmp_path) == []
+
+    with pytest.raises(ZeroDivisionError), RunDirectory(tmp_path / "run", "pretrain", {}) as run:
+        run.log(generation=1)
+        raise ZeroDivisionError
+    with (
+        pytest.raises(ZeroDivisionError),
+        RunDirectory(tmp_path / "run", "pretrain", {}, resume=True),
+    ):
+        raise ZeroDivisionError
+    assert contents(tmp_path / "run") == ["config.json", "metrics.jsonl"]
+
+
+FULL = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+from edl_jax import cli
+from edl_jax.runs import RunDirectory
+def command():
+    with RunDirectory(sys.argv[1], "pretrain", {"text": "x" * 20}) as run:
+        for i in range(100):
+            run.log(generation=i)
+cli.main(command)
+"""
+
+
+@pytest.mark.parametrize(("room", "left"), [(10, None), (100, 5)])
+def test_a_full_disk_is_one_line_and_leaves_whole_lines_or_nothing(tmp_path, room, left):
+    """Simulated by a limit on the size of files."""
+    directory = tmp_path / "run"
+    result = subprocess.run(
+        [sys.executable, "-c", FULL, str(directory), str(room)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 2, result.stderr
+    assert result.stderr.startswith("error: cannot write") and result.stderr.count("\n") == 1
+    if left is None:
+        assert contents(tmp_path) == []
+    else:
+        lines = (directory / "metrics.jsonl").read_text().splitlines()
+        assert [json.loads(line)["generation"] for line in lines] == list(range(left))
+        assert "go on with: python -m edl_jax.pretrain --resume" in result.stderr
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_directory_that_is_read_only_is_one_line(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(OptionError, match="a directory that can be written"):
+        RunDirectory(tmp_path / "run", "pretrain", {})
+    tmp_path.chmod(0o700)
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"{", b"\xff", b"[" * 10**5, b"{}" + bytes(99)])
+def test_json_that_is_not_an_object_of_a_fair_size_is_refused(tmp_path, content):
+    path = tmp_path / "file.json"
+    path.write_bytes(content)
+    with pytest.raises(EdlError, match=re.escape(str(path))):
+        read_json(path, most=64)

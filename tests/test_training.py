@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from edl_jax import evaluation, training
 from edl_jax.data import Dataset
-from edl_jax.errors import OptionError
+from edl_jax.errors import EdlError, OptionError
 from edl_jax.pixels import channel_statistics, normalize
 from edl_jax.training import (
     Examples,
@@ -279,6 +279,43 @@ def test_training_learns_and_reports():
     assert np.mean(np.argmax(logits, -1) == dataset.test_labels) == pytest.approx(
         result.test_accuracy
     )
+
+
+def test_a_run_goes_on_bit_identically_from_every_place_it_comes_by(monkeypatch):
+    """Within an epoch, at the end of one before its row, and at the end of all."""
+    monkeypatch.setattr(training, "steps_per_call", lambda steps, params: 3)
+    config, dataset = replace(MLP, epochs=2), toy()
+    places = []
+
+    def keep(place):
+        places.append(jax.tree.map(np.array, place._replace(state=replace(place.state, key=0))))
+
+    whole = train(dataset, cross_entropy, config, 0, on_midway=keep)
+    assert len(places) == 2 * (150 // 16) // 3
+
+    for place in places:
+
+        def restore(start, place=place):
+            state = replace(jax.tree.map(jnp.array, place.state), key=start.state.key)
+            return place._replace(state=state)
+
+        result = train(dataset, cross_entropy, config, 0, restore=restore)
+        assert result.history == whole.history[-len(result.history) :]
+        for one, other in zip(
+            jax.tree.leaves(result.state.params), jax.tree.leaves(whole.state.params), strict=True
+        ):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("step", [-1, 1, 19])
+def test_a_place_that_a_run_does_not_come_by_is_refused(step, monkeypatch):
+    monkeypatch.setattr(training, "steps_per_call", lambda steps, params: 3)
+
+    def restore(start):
+        return start._replace(state=replace(start.state, step=jnp.int32(step)))
+
+    with pytest.raises(EdlError, match=f"checkpoint of step {step}: expected"):
+        train(toy(), cross_entropy, replace(MLP, epochs=2), 0, restore=restore)
 
 
 def test_a_residual_network_trains_on_pictures_with_augmentation():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from edl_jax import cli, transfer
+from edl_jax.checkpoint import Checkpoints
 from edl_jax.errors import EdlError
+from edl_jax.interrupts import Stopped
 
 ROOT = Path(transfer.__file__).parents[1]
 QUICK = ["--model", "mlp", "--width", "8", "--batch-size", "16", "--dataset", "toy_colours"]
@@ -189,3 +192,35 @@ def test_a_diverged_run_is_reported_without_nan(toy_data_dir, tmp_path, capsys):
     assert summary["rows"][0]["diverged"] and summary["rows"][0]["nll"] is None
     metrics = (tmp_path / "run" / "metrics.jsonl").read_text()
     assert "null" in metrics and "NaN" not in metrics
+
+
+@pytest.mark.parametrize("calls", [1, 3, 4, 7])
+def test_a_run_that_is_stopped_and_resumed_ends_bit_identical(
+    calls, toy_data_dir, tmp_path, monkeypatch
+):
+    """In the first run or a later one; the runs of two losses and two seeds are 8 calls."""
+    args = ["--loss", "cross_entropy", "brier", "--data-dir", str(toy_data_dir), *QUICK]
+    args += ["--epochs", "2", "--seeds", "0", "1", "--label-noise", "0.2"]
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    transfer.command([*args, "--output-dir", str(whole)])
+    offer, offered = Checkpoints.offer, []
+
+    def stop_at(checkpoints, state):
+        offered.append(state)
+        if len(offered) == calls:
+            os.kill(os.getpid(), signal.SIGTERM)
+        offer(checkpoints, state)
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped, match="--resume"):
+        patch.setattr(Checkpoints, "offer", stop_at)
+        transfer.command([*args, "--output-dir", str(run)])
+    assert not (run / "summary.json").exists()
+    transfer.command(["--resume", "--output-dir", str(run)])
+
+    names = {path.name for path in whole.iterdir()}
+    assert {path.name for path in run.iterdir()} == names
+    for name in names - {"summary.json"}:
+        assert (run / name).read_bytes() == (whole / name).read_bytes()
+    summaries = [json.loads((path / "summary.json").read_text()) for path in (whole, run)]
+    assert summaries[0].pop("wall_time_s") and summaries[1].pop("wall_time_s")
+    assert summaries[0] == summaries[1]
