@@ -219,7 +219,8 @@ def run_loss(setting: Setting, config: TransferLossesConfig, loss: str, output: 
     from edl_jax.training import train
 
     results = ResultsFile(output, KEY)
-    dataset, function = None, None
+    dataset: Any = None
+    function: Any = None
 
     def run(cell: dict[str, Any]) -> dict[str, Any]:
         tuning = cell["protocol"] == "tuning"

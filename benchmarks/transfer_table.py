@@ -46,16 +46,16 @@ def summarise(rows: Sequence[dict[str, Any]]) -> list[Line]:
             group = groups.setdefault((*problem, row["protocol"]), {})
             group.setdefault(row["loss"], {})[row["seed"]] = row
     lines = []
-    for (*problem, protocol), losses in groups.items():
+    for (*place, protocol), losses in groups.items():
         handmade = {name: _mean(losses[name], "test_accuracy") for name in losses if name in LOSSES}
         best = max(handmade, key=lambda name: handmade[name] or 0.0, default=None)
         for loss, seeds in losses.items():
-            line: Line = dict(zip(PROBLEM, problem, strict=True))
+            line: Line = dict(zip(PROBLEM, place, strict=True))
             line |= {"protocol": protocol, "loss": loss, "num_seeds": len(seeds), "best": best}
             line |= {"learning_rate": next(iter(seeds.values()))["learning_rate"]}
             for field in ("test_accuracy", "nll", "ece", "train_accuracy"):
                 line[field] = _mean(seeds, field)
-            line["grid"] = sorted(grids.get((*problem, loss), []))
+            line["grid"] = sorted(grids.get((*place, loss), []))
             line["difference"], line["interval"] = _paired(seeds, losses.get(REFERENCE, {}))
             of_best = losses[best] if best else {}
             line["from_best"], line["from_best_interval"] = _paired(seeds, of_best)

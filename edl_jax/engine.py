@@ -181,7 +181,9 @@ def with_restarts(evolution: Evolution, num_restarts: int) -> Evolution:
 
     @partial(jax.jit, static_argnums=1)
     def run(state: EvolutionState, generations: int) -> tuple[EvolutionState, GenerationInfo]:
-        one = partial(evolution.run, generations=generations)
+        def one(state: EvolutionState) -> tuple[EvolutionState, GenerationInfo]:
+            return evolution.run(state, generations)
+
         state, info = jax.vmap(one, in_axes=(axes,), out_axes=(axes, 1))(state)
         best = jnp.argmin(info.best_fitness, axis=1)[:, None]
         of_best = jax.tree.map(lambda x: jnp.take_along_axis(x, best, axis=1)[:, 0], info)

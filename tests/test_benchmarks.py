@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import transfer_losses, transfer_table
+from benchmarks import peers, transfer_losses, transfer_table
 from benchmarks.results_file import RESULTS, ResultsFile
 from edl_jax import analyze, cli
+from edl_jax.losses import resolve_loss
 
 ROOT = Path(__file__).parent.parent
 
@@ -16,6 +17,7 @@ def row(loss, seed, accuracy, protocol="aware", noise=0.4):
     return {
         "dataset": "toy",
         "model": "mlp",
+        "width": 4,
         "train_size": 10,
         "epochs": 1,
         "label_noise": noise,
@@ -29,19 +31,46 @@ def row(loss, seed, accuracy, protocol="aware", noise=0.4):
         "nll": None,
         "ece": 0.1,
         "train_accuracy": 1.0,
+        "commit": None,
     }
 
 
 def test_differences_are_paired_by_seed_and_in_points():
     rows = [row("cross_entropy", s, 0.5 + 0.1 * s) for s in range(3)]
+    rows += [row("gce", s, 0.51 + 0.1 * s) for s in range(3)]
     rows += [row("edl", s, 0.52 + 0.1 * s) for s in range(3)]
-    rows += [row("edl", 7, 0.0, protocol="tuning")]
-    line = transfer_table.summarise(rows)[1]
+    rows += [row("edl", 7, accuracy, protocol="tuning") for accuracy in (0.3, 0.1)]
+    reference, best, line = transfer_table.summarise(rows)
 
-    assert line["loss"] == "edl"
+    assert [reference["loss"], best["loss"], line["loss"]] == ["cross_entropy", "gce", "edl"]
     assert line["difference"] == pytest.approx(2.0)
     assert line["interval"] == pytest.approx((2.0, 2.0))
-    assert line["num_seeds"] == 3
+    assert (line["best"], line["num_seeds"], line["grid"]) == ("gce", 3, [0.1, 0.3])
+    assert line["from_best"] == pytest.approx(1.0)
+
+
+def test_on_clean_labels_the_protocols_are_one_line():
+    rows = [row("gce", 0, 0.5, protocol, noise=0.0) for protocol in ("aware", "unaware")]
+
+    assert len(transfer_table.summarise(rows)) == 1
+
+
+def test_the_short_table_keeps_the_reference_the_shipped_and_the_best_hand_made():
+    accuracies = {"cross_entropy": 0.5, "gce": 0.6, "brier": 0.7, "edl-base": 0.4, "taylor": 0.9}
+    lines = transfer_table.summarise([row(name, 0, a) for name, a in accuracies.items()])
+    kept = {line["loss"] for line in transfer_table.shortened(lines)}
+
+    assert kept == {"cross_entropy", "edl-base", "brier"}
+
+
+def test_two_writers_of_a_results_file_lose_nothing(tmp_path):
+    path = tmp_path / "results.json"
+    one, other = (ResultsFile(path, transfer_losses.KEY) for _ in range(2))
+    one.add(row("edl", 0, 0.5))
+    other.add(row("edl", 1, 0.6))
+    one.add(row("edl", 2, 0.7))
+
+    assert [r["seed"] for r in json.loads(path.read_text())["rows"]] == [0, 1, 2]
 
 
 def test_a_results_file_goes_on_where_it_stopped(tmp_path):
@@ -56,12 +85,49 @@ def test_a_results_file_goes_on_where_it_stopped(tmp_path):
 
 def test_the_cells_tune_before_they_measure_and_measure_what_tuning_chose():
     setting = transfer_losses.QUICK
-    config = transfer_losses.TransferLossesConfig(losses=("gce",), noise=("0.4",), seeds=(0,))
-    cells = list(transfer_losses.cells(setting, config, lambda noise, kind, loss: 1 + noise))
+    config = transfer_losses.TransferLossesConfig(noise=("0.4",), seeds=(0,))
+
+    def tuned(problem, loss):
+        return {0.01: 0.5, 0.1: 0.4 if problem["label_noise"] else 0.6}
+
+    cells = list(transfer_losses.cells(setting, config, "gce", tuned))
 
     assert [cell["protocol"] for cell in cells] == ["tuning", "tuning", "unaware", "aware"] * 2
-    assert [cell["learning_rate"] for cell in cells[6:]] == [1.0, 1.4]
+    assert [cell["learning_rate"] for cell in cells[2:4]] == [0.1, 0.1]
+    assert [cell["learning_rate"] for cell in cells[6:]] == [0.1, 0.01]
     assert all(cell["seed"] == transfer_losses.TUNING_SEED for cell in cells[:2])
+
+
+@pytest.mark.parametrize("best", range(7))
+def test_climbing_finds_the_best_of_a_hill_and_both_its_neighbours(best):
+    setting = transfer_losses.SETTINGS["cifar-resnet8"]
+    rates = setting.learning_rates
+    tried = {}
+    for rate in transfer_losses.rates_to_try(setting, lambda r: tried[r]):
+        assert rate not in tried
+        tried[rate] = -abs(rates.index(rate) - best)
+
+    assert max(tried, key=tried.get) == rates[best]
+    assert {*rates[max(best - 1, 0) : best + 2]} <= tried.keys()
+    assert len(tried) <= 2 + abs(best - rates.index(0.1)) + 1
+
+
+def test_a_network_with_a_whole_grid_tries_every_rate():
+    setting = transfer_losses.SETTINGS["fashion-mlp"]
+
+    assert tuple(transfer_losses.rates_to_try(setting, {}.get)) == setting.learning_rates
+
+
+def test_every_loss_of_the_benchmark_is_one_that_can_be_made():
+    for name in transfer_losses.LOSSES:
+        assert name in peers.PEERS or resolve_loss(name)
+
+
+def test_a_random_network_says_which_seed_drew_it():
+    loss = peers.random_network()
+
+    assert loss.provenance["random_network_seed"] < peers.MAX_DRAWS
+    assert float(loss.scale) > 0
 
 
 @pytest.mark.parametrize("option", ["--setting=x", "--noise=1.5", "--noise=b", "--seeds=1000"])
@@ -73,12 +139,15 @@ def test_a_bad_option_is_one_line_and_status_2(option, capsys):
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_the_readme_shows_the_table_of_the_results_file():
-    rows = json.loads((RESULTS / "transfer_losses.json").read_text())["rows"]
-    table = transfer_table.markdown(transfer_table.summarise(rows))
+def test_the_readme_and_the_page_show_what_the_results_file_says():
+    content = json.loads((RESULTS / "transfer_losses.json").read_text())
+    lines = transfer_table.summarise(content["rows"])
     readme = (ROOT / "README.md").read_text()
 
+    table = transfer_table.markdown(transfer_table.shortened(lines))
     assert transfer_table.in_readme(readme, table) == readme
+    page = (ROOT / "docs" / "transfer_losses.md").read_text()
+    assert transfer_table.page(content, lines) == page
 
 
 def test_analyze_prints_losses_side_by_side_and_draws_them(tmp_path, capsys):

@@ -21,9 +21,9 @@ from edl_jax.networks import (
     make_network,
 )
 
-NAMES = ["symmetric", "deepset", "concat"]
+NAMES = ["symmetric", "deepset", "concat", "taylor"]
 every_network = pytest.mark.parametrize("name", NAMES)
-every_free_network = pytest.mark.parametrize("name", ["symmetric", "deepset"])
+every_free_network = pytest.mark.parametrize("name", ["symmetric", "deepset", "taylor"])
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -81,7 +81,7 @@ def test_losses_have_one_value_an_example(name):
     assert np.unique(losses).size > 3
 
 
-@every_network
+@pytest.mark.parametrize("name", ["symmetric", "deepset", "concat"])  # a polynomial is of any sign
 @settings(deadline=None, max_examples=25)
 @given(
     st.lists(st.floats(-1e4, 1e4, width=32), min_size=10, max_size=10),
@@ -273,7 +273,7 @@ def test_a_vmapped_population_is_a_loop_over_its_candidates(name):
     assert np.ptp(together[:, 0]) > 0
 
 
-@every_network
+@pytest.mark.parametrize("name", ["symmetric", "deepset", "concat"])  # taylor has no layers
 def test_initial_weights_are_scaled_by_their_fan_in_and_biases_are_zero(name):
     params = jax.jit(make_network(name, 64, 10).init)(jax.random.key(0))
 
@@ -308,3 +308,16 @@ def test_a_spec_is_hashable_and_survives_json():
 def test_an_unknown_network_is_refused_with_the_known_ones():
     with pytest.raises(EdlError, match="network mlp: expected one of symmetric, deepset, concat"):
         make_network("mlp", 4, 3)
+
+
+def test_taylor_is_the_published_polynomial_less_what_does_not_depend_on_p():
+    logits, labels = batch(5, size=6)
+    net = made("taylor", 5)
+    params = random_params(net)
+    t = np.asarray(params["theta"], np.float64)
+    p = np.exp(np.asarray(log_probs(logits), np.float64))
+
+    x, y = np.eye(5)[labels] - t[0], p - t[1]
+    f = t[2] * y + t[3] * y**2 / 2 + t[4] * y**3 / 6
+    f += t[5] * x * y + t[6] * x * y**2 / 2 + t[7] * x**2 * y / 2
+    np.testing.assert_allclose(net.apply(params, logits, labels), -f.sum(axis=1), rtol=1e-5)
