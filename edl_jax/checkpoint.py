@@ -292,16 +292,14 @@ def _check_files(root: Path, described: dict[str, Any], data: dict[str, Any]) ->
     if read_json(root / "_METADATA", most).get("use_ocdbt") is not False:
         raise EdlError(f"{root / '_METADATA'}: says that the arrays are compressed")
     for name, leaf in data.items():
+        # Nothing but this: no other file, filter, compression or shape can be asked for.
+        shape = list(leaf.shape)
+        plain = {"zarr_format": 2, "shape": shape, "chunks": shape, "dtype": leaf.dtype.str}
+        plain |= {"order": "C", "dimension_separator": "."}
+        plain |= {"compressor": None, "filters": None, "fill_value": None}
         header = read_json(root / name / ".zarray", _MAX_EXTRA_BYTES)
-        plain = header.get("compressor") is None and not header.get("filters")
-        shaped = header.get("shape") == header.get("chunks") == list(leaf.shape)
         content = f"{name}/{'.'.join('0' * leaf.ndim) or '0'}"
-        if not (
-            plain
-            and shaped
-            and header.get("dtype") == leaf.dtype.str
-            and found.get(content) == nbytes[name]
-        ):
+        if header != plain or found.get(content) != nbytes[name]:
             raise EdlError(f"{root / name}: not the array that this run's configuration calls for")
 
 

@@ -355,7 +355,10 @@ BAD = {
         ["--resume", "--output-dir=mine", "--mixture.graded", "0.7"],
         "--mixture.graded 0.7: expected 0.15 as in the run",
     ),
-    "resume of a garbled run": (["--resume", "--output-dir", "bad"], "bad/config.json: --width"),
+    "resume of a garbled run": (
+        ["--resume", "--output-dir", "bad"],
+        "bad/config.json: Error parsing --width",
+    ),
     "checkpoints in the past": (["--checkpoint-every", "-1"], "--checkpoint-every -1.0: expected"),
     "bad option beside a good directory": (
         ["--output-dir", "new", "--width", "0"],
