@@ -60,7 +60,7 @@ def summarise(rows: Sequence[dict[str, Any]]) -> list[Line]:
             of_best = losses[best] if best else {}
             line["from_best"], line["from_best_interval"] = _paired(seeds, of_best)
             lines.append(line)
-    order = {name: i for i, name in enumerate((REFERENCE, *SHIPPED, *LOSSES))}
+    order = {name: i for i, name in enumerate(dict.fromkeys((REFERENCE, *SHIPPED, *LOSSES)))}
     last = len(order)
     lines.sort(key=lambda line: (_place(line), order.get(line["loss"], last)))
     return lines
