@@ -262,6 +262,12 @@ def _panel(axis: Any, members: Sequence[Line]) -> None:
     axis.axvline(0, color="0.35", linestyle="--", linewidth=1)
     # A loss that fails altogether is tens of points away from those that are compared.
     axis.set_xscale("asinh", linear_width=1.0)
+    low, high = axis.get_xlim()
+    steps = (-80, -30, -10, -3, -1, 0, 1, 3, 10, 30)
+    axis.set_xticks([x for x in steps if low <= x <= high])
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.minorticks_off()
+    axis.set_xlim(low, high)
     axis.set_yticks(places, [line["loss"] for line in members], fontsize=8)
     axis.tick_params(axis="x", labelsize=7)
     axis.invert_yaxis()
