@@ -1,6 +1,7 @@
 """A data set of a few coloured squares, prepared in a second and without TensorFlow."""
 
 import contextlib
+import functools
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,18 +22,15 @@ def toy_example(split: str, i: int) -> tuple[np.ndarray, int]:
     return image, label
 
 
-def prepare(directory: Path, pictures: Path) -> None:
-    """Prepare ``toy_colours`` as array_record in ``directory``.
-
-    Its images are given to tfds as paths of PNG files, kept in ``pictures``; arrays it would encode
-    with TensorFlow.
-    """
+@functools.cache  # a name can be registered with tfds once in a process
+def _builder() -> Any:
     import tensorflow_datasets as tfds
     from PIL import Image
 
     class ToyColours(tfds.core.GeneratorBasedBuilder):
         VERSION = tfds.core.Version("1.0.0")
         code_path = None  # that of a class in a package needs a library that tfds does not bring
+        pictures: Path
 
         def _info(self) -> tfds.core.DatasetInfo:
             image = tfds.features.Image(shape=(8, 8, 3))
@@ -46,9 +44,20 @@ def prepare(directory: Path, pictures: Path) -> None:
         def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
             for i in range(TOY_SIZES[split]):
                 image, label = toy_example(split, i)
-                path = pictures / f"{split}-{i}.png"
+                path = self.pictures / f"{split}-{i}.png"
                 Image.fromarray(image).save(path)
                 yield i, {"image": str(path), "label": label}
 
+    return ToyColours
+
+
+def prepare(directory: Path, pictures: Path) -> None:
+    """Prepare ``toy_colours`` as array_record in ``directory``.
+
+    Its images are given to tfds as paths of PNG files, kept in ``pictures``; arrays it would encode
+    with TensorFlow.
+    """
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        ToyColours(data_dir=directory, file_format="array_record").download_and_prepare()
+        builder = _builder()(data_dir=directory, file_format="array_record")
+        builder.pictures = pictures
+        builder.download_and_prepare()
