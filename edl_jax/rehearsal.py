@@ -8,7 +8,6 @@ one is kept whose students do best. After the rejection test of EvoMAL (Raymond 
 2209.08907), but on tasks made of noise.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-Loss = Callable[[jax.Array, jax.Array], jax.Array]
+from edl_jax.objectives import Loss
 
 NUM_CLASSES, NUM_INPUTS, WIDTH = 10, 64, 128
 NUM_TRAIN, NUM_TEST = 1024, 512

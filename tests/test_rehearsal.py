@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from edl_jax import LOSSES, rehearsal
+from edl_jax import LOSSES, load_loss, pretrain, rehearsal
 from edl_jax.rehearsal import NUM_CLASSES, NUM_TRAIN, rehearse, sample_task, student_accuracy
 
 
@@ -59,3 +59,17 @@ def test_a_rehearsal_has_a_row_for_each_noise_and_is_the_same_each_time(short):
     assert first.shape == (len(rehearsal.LABEL_NOISE), len(rehearsal.LEARNING_RATES))
     np.testing.assert_array_equal(first, again)
     assert 0 <= float(first.min()) < float(first.max()) <= 1
+
+
+@pytest.mark.parametrize("best", [0, 1])
+def test_of_several_searches_the_loss_that_rehearses_best_is_frozen(monkeypatch, best):
+    shipped = [load_loss(name) for name in ("edl-base", "edl-robust")]
+    candidates = [loss.params for loss in shipped]
+    scores = iter([0.2 + 0.1 * (i == best) for i in range(2)])
+    monkeypatch.setattr(rehearsal, "rehearse", lambda loss: jnp.full((2, 3), next(scores)))
+    stages = []
+    frozen, figures = pretrain._freeze(shipped[0].spec, candidates, stages.append)
+
+    np.testing.assert_array_equal(frozen.params["mlp/2/biases"], candidates[best]["mlp/2/biases"])
+    assert int(np.argmax(figures["rehearsed_accuracies"])) == best
+    assert len(stages) == 2
