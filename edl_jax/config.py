@@ -9,6 +9,19 @@ from edl_jax.errors import OptionError, require, require_one_of
 
 Network = Literal["symmetric", "deepset", "concat", "taylor"]
 MutationName = Literal["gaussian", "chaotic"]
+Marginal = Literal["map", "uniform", "normal"]
+Dynamics = Literal["chaotic", "shuffled", "iid"]
+Orbits = Literal["element", "sequence"]
+ActsOn = Literal["direction", "step_size", "gene_step_size", "switch", "recombination"]
+Schedule = Literal[
+    "constant",
+    "exponential",
+    "cosine",
+    "chaotic_annealing",
+    "success_rule",
+    "csa",
+    "self_adaptation",
+]
 Severity = Literal["log_prob", "margin", "brier", "agree"]
 
 
@@ -89,8 +102,8 @@ class EvolutionConfig:
     """
 
     strategy: str = "ES"
-    """Search strategy: ES (ours), or evosax's Open_ES, SNES, Sep_CMA_ES, CMA_ES, SimpleGA,
-    DifferentialEvolution."""
+    """Search strategy: ES and ChaoticEvolution (ours), or evosax's Open_ES, SNES, Sep_CMA_ES,
+    CMA_ES, SimpleGA, DifferentialEvolution."""
     population_size: int = 64
     """Candidate losses in a generation."""
     num_generations: int = 600
@@ -105,13 +118,27 @@ class EvolutionConfig:
     width: int = 16
     """Hidden units in each of the network's two layers (taylor has none)."""
     mutation: MutationName = "gaussian"
-    """Mutation operator of the ES strategy."""
+    """Mutation operator of ES, Open_ES and SNES."""
     map: str = "logistic"
-    """Chaotic map of the chaotic mutation."""
+    """Chaotic map of the chaotic mutation, chaotic annealing and ChaoticEvolution."""
+    marginal: Marginal = "map"
+    """Law of chaotic directions: the map's own, or that carried to a uniform or normal one."""
+    dynamics: Dynamics = "chaotic"
+    """Order of the map's values: the orbit, the orbit shuffled, or independent draws."""
+    orbits: Orbits = "element"
+    """One orbit for each gene of each individual, or one sequence through all of them."""
+    acts_on: tuple[ActsOn, ...] = ("direction",)
+    """Where chaos acts: direction, step_size of each individual, gene_step_size, switch between
+    chaotic and Gaussian directions, recombination weights (ES); several go together."""
+    schedule: Schedule = "exponential"
+    """Step-size control: constant, exponential, cosine, and for ES also chaotic_annealing,
+    success_rule, csa (cumulative adaptation) and self_adaptation."""
     step_size: float = 0.1
     """Standard deviation of the first mutations of each parameter."""
     final_step_size: float = 0.01
-    """Where the exponential step-size schedule ends (ES, Open_ES, SimpleGA)."""
+    """Where schedules that fall end: exponential, cosine, chaotic_annealing."""
+    restart_after: int = 0
+    """Generations without progress after which a search begins anew; 0 never."""
     mixture: MixtureConfig = field(default_factory=MixtureConfig)
     """Weights of the synthetic mixture's components."""
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
@@ -131,13 +158,41 @@ class EvolutionConfig:
         _require_number(self, "final_step_size", 1e-12, 1e3)
         if self.strategy == "Open_ES" and self.population_size % 2:
             raise OptionError("population_size", self.population_size, "an even number for Open_ES")
-        if self.mutation != "gaussian" and self.strategy != "ES":
-            raise OptionError("mutation", self.mutation, f"gaussian with strategy {self.strategy}")
+        self._check_chaos()
+
+    def _check_chaos(self) -> None:
+        for name, of in (
+            ("marginal", Marginal),
+            ("dynamics", Dynamics),
+            ("orbits", Orbits),
+            ("schedule", Schedule),
+        ):
+            require_one_of(name, getattr(self, name), get_args(of))
+        for place in self.acts_on:
+            require_one_of("acts_on", place, get_args(ActsOn))
+        places = " ".join(self.acts_on)
+        distinct = 0 < len(self.acts_on) == len(set(self.acts_on))
+        require(distinct, "acts_on", places, "at least one place, each once")
+        both = {"direction", "switch"} <= set(self.acts_on)
+        require(not both, "acts_on", places, "direction or switch, which includes it")
+        _require_int(self, "restart_after", 0, 1_000_000_000)
+        own = self.strategy
+        mutable = self.mutation == "gaussian" or own in ("ES", "Open_ES", "SNES")
+        require(mutable, "mutation", self.mutation, f"gaussian with strategy {own}")
+        weights = "recombination" in self.acts_on
+        require(own == "ES" or not weights, "acts_on", places, f"no recombination with {own}")
+        plain = self.schedule in ("constant", "exponential", "cosine")
+        require(own == "ES" or plain, "schedule", self.schedule,
+                f"constant, exponential or cosine with strategy {own}")  # fmt: skip
+        has_mean = own not in ("ChaoticEvolution", "SimpleGA", "DifferentialEvolution")
+        require(has_mean or not self.restart_after, "restart_after", self.restart_after,
+                f"0 with strategy {own}")  # fmt: skip
 
 
 # Repeated here, and held against the registries by a test, so that options are checked without JAX.
 STRATEGY_NAMES = (
     "ES",
+    "ChaoticEvolution",
     "Open_ES",
     "SNES",
     "Sep_CMA_ES",

@@ -17,6 +17,7 @@ from edl_jax.mutation import make_mutation
 from edl_jax.networks import Network, Params, make_network
 from edl_jax.objectives import Objective, make_objective
 from edl_jax.strategies import incumbent, init_strategy, make_strategy, reevaluate
+from edl_jax.streams import make_stream
 
 
 @partial(
@@ -106,7 +107,18 @@ def make_evolution(config: EvolutionConfig, objective: Objective | None = None) 
         step_size=config.step_size,
         final_step_size=config.final_step_size,
         num_generations=config.num_generations,
-        mutation=make_mutation(config.mutation, config.map),
+        schedule=config.schedule,
+        mutation=make_mutation(
+            config.mutation,
+            config.map,
+            config.marginal,
+            config.dynamics,
+            config.orbits,
+            config.acts_on,
+        ),
+        stream=make_stream(config.map, config.dynamics, config.orbits),
+        acts_on=config.acts_on if config.mutation == "chaotic" else (),
+        restart_after=config.restart_after,
     )
 
     def evaluate(population: Params, problem: Any) -> tuple[jax.Array, dict[str, jax.Array]]:

@@ -1,11 +1,11 @@
-"""Evolution strategies with evosax's interface: one of our own, and evosax's by name.
+"""Evolution strategies by name, all with evosax's interface: ours, and evosax's.
 
-:class:`ES` is the (mu/mu_w, lambda) evolution strategy, the core of CMA-ES without covariance
-adaptation (Hansen, arXiv 1604.00772, equations 38 to 53), with a mutation operator that can be
-exchanged: its state is part of the strategy's state and so runs through any scan.
+Ours are :class:`edl_jax.es.ES` and :class:`edl_jax.chaotic_evolution.ChaoticEvolution`. Evosax's
+``Open_ES`` and ``SNES`` take a mutation operator here; without one they are evosax's to the bit.
 """
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import jax
@@ -13,131 +13,105 @@ import jax.numpy as jnp
 import optax
 from evosax.algorithms import (
     CMA_ES,
-    SNES,
     DifferentialEvolution,
-    Open_ES,
     Sep_CMA_ES,
     SimpleGA,
 )
-from evosax.algorithms.distribution_based.base import (
-    DistributionBasedAlgorithm,
-    metrics_fn,
-)
-from evosax.algorithms.distribution_based.base import Params as BaseParams
-from evosax.algorithms.distribution_based.base import State as BaseState
+from evosax.algorithms.distribution_based import open_es, snes
 from evosax.algorithms.population_based.base import PopulationBasedAlgorithm
-from evosax.core.fitness_shaping import identity_fitness_shaping_fn
 from flax import struct
 
-from edl_jax.mutation import Mutation, gaussian
+from edl_jax.chaotic_evolution import ChaoticEvolution
+from edl_jax.errors import require
+from edl_jax.es import ES
+from edl_jax.mutation import Mutation
+from edl_jax.restarts import Restarting
+from edl_jax.step_size import make_control, make_schedule
+from edl_jax.streams import Stream
 
 
 @struct.dataclass
-class State(BaseState):
-    """What :class:`ES` carries.
+class OpenESState(open_es.State):
+    """What :class:`Open_ES` carries: evosax's state, and that of the mutation operator."""
 
-    Attributes:
-      mean: centre of the search, shape (num_dims,).
-      step_size: standard deviation of the mutation of each gene, scalar.
-      mutation: state of the mutation operator.
-    """
-
-    step_size: jax.Array
     mutation: Any
 
 
 @struct.dataclass
-class Params(BaseParams):
-    """What stays fixed during a search with :class:`ES`.
+class SNESState(snes.State):
+    """What :class:`SNES` carries: evosax's state, and that of the mutation operator."""
 
-    Attributes:
-      weights: recombination weights by rank, shape (population_size,), non-negative, sum 1.
-    """
-
-    weights: jax.Array
+    mutation: Any
 
 
-class ES(DistributionBasedAlgorithm):
-    """(mu/mu_w, lambda) evolution strategy with a pluggable mutation operator.
-
-    Each generation draws ``population = mean + step_size * mutation`` and moves the mean to the
-    weighted average of the best quarter, the weights falling with the logarithm of the rank.
-    Fitness is minimised; a candidate whose fitness is not finite ranks last, and a generation
-    without any finite fitness leaves the mean where it is.
+class Open_ES(open_es.Open_ES):  # noqa: N801
+    """OpenAI's evolution strategy (Salimans et al., arXiv 1703.03864) with a mutation operator.
 
     Args:
-      population_size: candidates in a generation (lambda), at least 2.
+      population_size: candidates in a generation, an even number.
       solution: a pytree that shows the shape of a candidate.
-      mutation: the operator; Gaussian by default.
-      step_size_schedule: step size as a function of the generation, as optax's schedules;
-        0.1 throughout by default.
-      elite_ratio: the share of the population that becomes parents (mu / lambda).
-
-    >>> strategy = ES(16, jnp.zeros(2))
-    >>> params = strategy.default_params
-    >>> state = strategy.init(jax.random.key(0), jnp.ones(2), params)
-    >>> population, state = strategy.ask(jax.random.key(1), state, params)
-    >>> fitness = jnp.sum(population**2, axis=-1)
-    >>> state, metrics = strategy.tell(jax.random.key(2), population, fitness, state, params)
+      mutation: the operator, which gives half the population; the other half is its mirror image.
+      **options: evosax's.
     """
 
     def __init__(
-        self,
-        population_size: int,
-        solution: Any,
-        mutation: Mutation | None = None,
-        step_size_schedule: Callable | None = None,
-        elite_ratio: float = 0.25,
-        fitness_shaping_fn: Callable = identity_fitness_shaping_fn,
-        metrics_fn: Callable = metrics_fn,
+        self, population_size: int, solution: Any, mutation: Mutation | None = None, **options: Any
     ):
-        super().__init__(population_size, solution, fitness_shaping_fn, metrics_fn)
-        self.elite_ratio = elite_ratio
-        self.mutation = mutation or gaussian()
-        self.step_size_schedule = step_size_schedule or optax.constant_schedule(0.1)
+        super().__init__(population_size, solution, **options)
+        self.mutation = mutation
 
-    @property
-    def _default_params(self) -> Params:
-        ranks = jnp.arange(1, self.population_size + 1)
-        weights = jnp.log(self.num_elites + 0.5) - jnp.log(ranks)
-        weights = jnp.maximum(weights, 0.0)
-        return Params(weights=weights / jnp.sum(weights))
+    def _init(self, key: jax.Array, params: Any) -> Any:
+        state = super()._init(key, params)
+        if self.mutation is None:
+            return state
+        mutation = self.mutation.init(key, (self.population_size // 2, self.num_dims))
+        return OpenESState(**_fields(state), mutation=mutation)
 
-    def _init(self, key: jax.Array, params: Params) -> State:
-        shape = (self.population_size, self.num_dims)
-        return State(
-            mean=jnp.zeros(self.num_dims),
-            step_size=jnp.asarray(self.step_size_schedule(0), jnp.float32),
-            mutation=self.mutation.init(key, shape),
-            best_solution=jnp.zeros(self.num_dims),
-            best_fitness=jnp.inf,
-            generation_counter=0,
-        )
-
-    def _ask(self, key: jax.Array, state: State, params: Params) -> tuple[jax.Array, State]:
+    def _ask(self, key: jax.Array, state: Any, params: Any) -> tuple[jax.Array, Any]:
+        if self.mutation is None:
+            return super()._ask(key, state, params)
         mutation, z = self.mutation.sample(key, state.mutation)
-        return state.mean + state.step_size * z, state.replace(mutation=mutation)
+        population = state.mean + state.std * jnp.concatenate([z, -z])
+        return population, state.replace(mutation=mutation)
 
-    def _tell(
-        self,
-        key: jax.Array,
-        population: jax.Array,
-        fitness: jax.Array,
-        state: State,
-        params: Params,
-    ) -> State:
-        usable = jnp.isfinite(fitness)
-        order = jnp.argsort(jnp.where(usable, fitness, jnp.inf))
-        weights = jnp.where(usable[order], params.weights, 0.0)
-        total = jnp.sum(weights)
-        weights = jnp.zeros_like(weights).at[order].set(weights / jnp.where(total > 0, total, 1.0))
-        mean = jnp.where(total > 0, weights @ population, state.mean)
-        step_size = self.step_size_schedule(state.generation_counter + 1)
-        return state.replace(mean=mean, step_size=jnp.asarray(step_size, jnp.float32))
+
+class SNES(snes.SNES):
+    """Separable natural evolution strategy (Schaul, Glasmachers and Schmidhuber, GECCO 2011).
+
+    Args:
+      population_size: candidates in a generation.
+      solution: a pytree that shows the shape of a candidate.
+      mutation: the mutation operator.
+      **options: evosax's.
+    """
+
+    def __init__(
+        self, population_size: int, solution: Any, mutation: Mutation | None = None, **options: Any
+    ):
+        super().__init__(population_size, solution, **options)
+        self.mutation = mutation
+
+    def _init(self, key: jax.Array, params: Any) -> Any:
+        state = super()._init(key, params)
+        if self.mutation is None:
+            return state
+        mutation = self.mutation.init(key, (self.population_size, self.num_dims))
+        return SNESState(**_fields(state), mutation=mutation)
+
+    def _ask(self, key: jax.Array, state: Any, params: Any) -> tuple[jax.Array, Any]:
+        if self.mutation is None:
+            return super()._ask(key, state, params)
+        mutation, z = self.mutation.sample(key, state.mutation)
+        return state.mean + state.std * z, state.replace(mutation=mutation)
+
+
+def _fields(state: Any) -> dict[str, Any]:
+    return {f.name: getattr(state, f.name) for f in fields(state)}
 
 
 STRATEGIES: dict[str, Callable[..., Any]] = {
     "ES": ES,
+    "ChaoticEvolution": ChaoticEvolution,
     "Open_ES": Open_ES,
     "SNES": SNES,
     "Sep_CMA_ES": Sep_CMA_ES,
@@ -155,7 +129,11 @@ def make_strategy(
     step_size: float,
     final_step_size: float,
     num_generations: int,
+    schedule: str = "exponential",
     mutation: Mutation | None = None,
+    stream: Stream | None = None,
+    acts_on: tuple[str, ...] = (),
+    restart_after: int = 0,
 ) -> tuple[Any, Any]:
     """The strategy called ``name`` and its parameters, with the step sizes put where it has them.
 
@@ -163,25 +141,46 @@ def make_strategy(
       name: a name in :data:`STRATEGIES`.
       population_size: candidates in a generation.
       solution: a pytree that shows the shape of a candidate.
-      step_size: standard deviation of the first mutations (``DifferentialEvolution`` has none).
+      step_size: standard deviation of the first mutations (``DifferentialEvolution`` and
+        ``ChaoticEvolution`` have none).
       final_step_size: where strategies that follow a schedule end; the others adapt their own.
-      num_generations: length of that exponential schedule.
-      mutation: the operator of ``ES``; evosax's strategies draw their own noise.
+      num_generations: length of that schedule.
+      schedule: step-size control of ``ES``, one of :data:`edl_jax.step_size.SCHEDULES`; ``Open_ES``
+        and ``SimpleGA`` follow the first three of them.
+      mutation: the operator of ``ES``, ``Open_ES`` and ``SNES``; the others draw their own noise.
+      stream: what acts on the recombination of ``ES``, its annealing, and ``ChaoticEvolution``.
+      acts_on: with ``recombination`` in it, the stream multiplies the weights of ``ES``.
+      restart_after: generations without progress after which a strategy that has a mean begins
+        anew, see :class:`edl_jax.restarts.Restarting`; 0 never.
 
     Returns:
       ``(strategy, params)``.
+
+    Raises:
+      OptionError: the strategy does not go with another option.
     """
-    schedule = optax.exponential_decay(
-        step_size, max(1, num_generations), final_step_size / step_size
-    )
+    sizes: dict[str, Any] = {
+        "step_size": step_size,
+        "final_step_size": final_step_size,
+        "num_generations": num_generations,
+    }
     options: dict[str, Any] = {}
+    if name in ("ES", "Open_ES", "SNES"):
+        options["mutation"] = mutation
     if name == "ES":
-        options = {"mutation": mutation, "step_size_schedule": schedule}
-    elif name == "Open_ES":
-        options = {"std_schedule": schedule, "optimizer": optax.adam(step_size)}
-    elif name == "SimpleGA":
-        options = {"std_schedule": schedule}
+        options["step_size"] = make_control(schedule, **sizes, stream=stream)
+        options["recombination"] = stream if "recombination" in acts_on else None
+    elif name in ("Open_ES", "SimpleGA"):
+        options["std_schedule"] = make_schedule(schedule, **sizes)
+    if name == "Open_ES":
+        options["optimizer"] = optax.adam(step_size)
+    elif name == "ChaoticEvolution":
+        options["stream"] = stream
     strategy = STRATEGIES[name](population_size=population_size, solution=solution, **options)
+    if restart_after:
+        has_mean = not isinstance(strategy, PopulationBasedAlgorithm)
+        require(has_mean, "restart_after", restart_after, f"0 with strategy {name}")
+        strategy = Restarting(strategy, restart_after)
     params = strategy.default_params
     if hasattr(params, "std_init"):
         params = params.replace(std_init=jnp.asarray(step_size, jnp.float32))
@@ -197,7 +196,8 @@ def init_strategy(
 ) -> Any:
     """Start any strategy from ``population``, a pytree whose leaves lead with population_size.
 
-    A distribution starts at the first individual; a population is evaluated and taken whole.
+    A distribution starts at the first individual, and begins anew, if it does, at the next ones; a
+    population is evaluated and taken whole.
     """
     # evosax marks with NaN what is not known yet; a NaN in a state means something else here.
     with jax.debug_nans(False):
@@ -205,16 +205,19 @@ def init_strategy(
             return strategy.init(key, population, evaluate(population), params)
         first = jax.tree.map(lambda leaf: leaf[0], population)
         state = strategy.init(key, first, params)
+        if isinstance(strategy, Restarting):
+            state = strategy.begin(state, jax.vmap(strategy._ravel_solution)(population))
         return state.replace(best_solution=strategy._ravel_solution(first))
 
 
 def reevaluate(strategy: Any, state: Any, evaluate: Callable[[Any], jax.Array]) -> Any:
     """Measure anew what a strategy would otherwise believe for ever.
 
-    DifferentialEvolution keeps a parent's fitness until a child beats it, so that under noise the
-    luckiest stay; all others judge a candidate in the generation that drew it, and once.
+    DifferentialEvolution and ChaoticEvolution keep a parent's fitness until a child beats it, so
+    that under noise the luckiest stay; all others judge a candidate in the generation that drew
+    it, and once.
     """
-    if not isinstance(strategy, DifferentialEvolution):
+    if not isinstance(strategy, DifferentialEvolution | ChaoticEvolution):
         return state
     population = jax.vmap(strategy._unravel_solution)(state.population)
     return state.replace(fitness=evaluate(population))

@@ -2,6 +2,7 @@
 
 import functools
 
+import evosax.algorithms
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,8 +14,11 @@ from hypothesis import strategies as st
 
 from edl_jax.chaos import MAPS
 from edl_jax.config import MAP_NAMES, STRATEGY_NAMES
+from edl_jax.es import ES
 from edl_jax.mutation import chaotic
-from edl_jax.strategies import ES, STRATEGIES, incumbent, init_strategy, make_strategy
+from edl_jax.step_size import follow
+from edl_jax.strategies import STRATEGIES, incumbent, init_strategy, make_strategy
+from edl_jax.streams import make_stream
 
 POPULATION, GENERATIONS = 32, 25
 STEP_SIZE, FINAL_STEP_SIZE = 0.3, 0.05
@@ -142,7 +146,9 @@ def test_the_key_decides_the_course(name):
     assert not np.allclose(one[1:], other[1:], rtol=1e-2)
 
 
-@pytest.mark.parametrize("name", sorted(STRATEGIES.keys() - {"DifferentialEvolution"}))
+@pytest.mark.parametrize(
+    "name", sorted(STRATEGIES.keys() - {"DifferentialEvolution", "ChaoticEvolution"})
+)
 def test_the_step_size_is_the_spread_of_the_first_mutations(name):
     states, infos = search(name).looped
     population = infos[0][0]["b"]
@@ -181,6 +187,65 @@ def test_the_incumbent_is_never_the_luckiest_candidate_of_the_past(name):
         # Such a strategy keeps its fitness with its population; the incumbent is one of that.
         members = np.asarray(s.strategy.get_population(state)["b"])
         assert (members == found).all(axis=(1, 2)).any()
+
+
+# --- evosax's, with a mutation operator --------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["Open_ES", "SNES"])
+def test_without_an_operator_they_are_evosaxs_to_the_bit(name):
+    options = {"population_size": 8, "solution": jnp.ones(3)}
+    states = []
+    for strategy in (STRATEGIES[name](**options), getattr(evosax.algorithms, name)(**options)):
+        params = strategy.default_params
+        state = strategy.init(key(0), jnp.ones(3), params)
+        for seed in range(3):
+            population, state = strategy.ask(key(seed), state, params)
+            fitness = jnp.sum(population**2, axis=-1)
+            state, _ = strategy.tell(key(seed), population, fitness, state, params)
+        states.append(state)
+
+    jax.tree.map(np.testing.assert_array_equal, *states)
+
+
+@pytest.mark.parametrize("name", ["Open_ES", "SNES"])
+def test_with_an_operator_they_draw_its_mutations(name):
+    operator = chaotic("logistic")
+    strategy = STRATEGIES[name](population_size=8, solution=jnp.ones(3), mutation=operator)
+    params = strategy.default_params
+    state = strategy.init(key(0), jnp.ones(3), params)
+    population, asked = strategy.ask(key(1), state, params)
+    half = 2 if name == "Open_ES" else 1
+    expected_state = operator.init(key(0), (8 // half, 3))
+    expected_state, z = operator.sample(key(1), expected_state)
+
+    moved = np.asarray((population - 1) / state.std)
+    np.testing.assert_allclose(moved[: 8 // half], z, atol=1e-6)
+    if half == 2:
+        np.testing.assert_allclose(moved[4:], -z, atol=1e-6)
+    np.testing.assert_array_equal(asked.mutation.phase, expected_state.phase)
+
+
+def test_chaotic_recombination_varies_the_weights_of_the_same_parents():
+    def mean(recombination, seed):
+        strategy, params = es(recombination=recombination, elite_ratio=0.5)
+        state = strategy.init(key(seed), jnp.zeros(3), params)
+        population, asked = strategy.ask(key(1), state, params)
+        told, _ = strategy.tell(key(2), population, jnp.arange(8.0), asked, params)
+        return np.asarray(population, np.float64), np.asarray(told.mean)
+
+    stream = make_stream("logistic")
+    means = []
+    for seed in range(3):
+        population, mean_of_all = mean(stream, seed)
+        shares = np.linalg.lstsq(
+            np.vstack([population[:4].T, np.ones(4)]), [*mean_of_all, 1.0], rcond=None
+        )[0]
+        np.testing.assert_allclose(population[:4].T @ shares, mean_of_all, atol=1e-5)
+        assert (shares > -1e-4).all()
+        means.append(mean_of_all)
+    assert not np.allclose(means[0], mean(None, 0)[1], atol=1e-3)
+    assert not np.allclose(means[0], means[1], atol=1e-3)
 
 
 # --- ours: ES ----------------------------------------------------------------------------------
@@ -266,7 +331,7 @@ def test_the_step_size_follows_its_schedule():
 def test_the_chaotic_state_advances_inside_a_scan():
     """Each generation's mutation is the map's image of the last one's."""
     strategy, params = es(
-        mutation=chaotic("logistic"), step_size_schedule=optax.constant_schedule(0.5)
+        mutation=chaotic("logistic"), step_size=follow(optax.constant_schedule(0.5))
     )
     state = strategy.init(key(0), jnp.zeros(3), params)
 
