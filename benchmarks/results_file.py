@@ -7,10 +7,11 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edl_jax.errors import EdlError
 from edl_jax.files import write_json
 from edl_jax.runs import environment
 
@@ -47,11 +48,15 @@ class ResultsFile:
 
     def add(self, row: dict[str, Any]) -> None:
         """Add the row of a cell and write the file."""
+        self.add_all([row])
+
+    def add_all(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Add the rows of several cells and write the file once."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with _alone_in(self.path.parent):
             self.read()
-            row = {**row, "commit": COMMIT}
-            self._index[self._key_of(row)] = row
+            for row in rows:
+                self._index[self._key_of(row)] = {**row, "commit": COMMIT}
             self.rows = list(self._index.values())
             write_json(self.path, {"meta": meta(), "rows": self.rows})
 
@@ -80,6 +85,20 @@ def _commit() -> str | None:
 
 # That of the code that runs, whatever is committed meanwhile.
 COMMIT = _commit()
+
+
+def between_marks(text: str, name: str, block: str) -> str:
+    """``text`` with ``block`` between the two comments that mark where ``name`` goes.
+
+    >>> between_marks("<!-- x -->\\nold\\n<!-- /x -->", "x", "new")
+    '<!-- x -->\\nnew\\n<!-- /x -->'
+    """
+    first, last = f"<!-- {name} -->\n", f"\n<!-- /{name} -->"
+    before, _, rest = text.partition(first)
+    _, found, after = rest.partition(last)
+    if not found:
+        raise EdlError(f"no place for {name}: expected the line {first.strip()} and {last.strip()}")
+    return before + first + block + last + after
 
 
 def meta() -> dict[str, Any]:

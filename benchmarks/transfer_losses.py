@@ -6,17 +6,16 @@ held-out images with the same noise; *unaware* chooses on clean labels and uses 
 noise level. Losses are paired by seed: same images, noise, initial weights and batches.
 """
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.results_file import RESULTS, ResultsFile
+from benchmarks.side_by_side import run_side_by_side
 from edl_jax import cli
 from edl_jax.errors import OptionError, require, require_one_of
 
@@ -264,18 +263,8 @@ def run_loss(setting: Setting, config: TransferLossesConfig, loss: str, output: 
         results.add({**(same or run(cell)), **cell})
 
 
-def _share_processors(share: Any, jobs: int) -> None:
-    """Give this worker its own processors, before XLA sizes its thread pool by them."""
-    with share.get_lock():
-        index, share.value = share.value, share.value + 1
-    available = sorted(os.sched_getaffinity(0))
-    own = available[index % len(available) :: jobs] or available
-    os.sched_setaffinity(0, own)
-
-
 def run_all(setting: Setting, config: TransferLossesConfig, output: Path) -> None:
     """Run all losses, ``config.jobs`` at a time, and show how many cells are done."""
-    spawn = get_context("spawn")
     results = ResultsFile(output, KEY)
 
     def done() -> int:
@@ -289,21 +278,9 @@ def run_all(setting: Setting, config: TransferLossesConfig, output: Path) -> Non
     rates = len(setting.learning_rates) if setting.whole_grid else 4
     runs = rates + 2 * len(config.seeds)
     total = len(config.levels) * len(config.losses) * runs
-    arguments = (spawn.Value("i", 0), config.jobs)
-    with (
-        cli.progress("runs/s") as progress,
-        ProcessPoolExecutor(config.jobs, spawn, _share_processors, arguments) as pool,
-    ):
-        task = progress.add_task("about, if tuning climbs" if rates == 4 else "", total=total)
-        pending: Sequence[Future] | set[Future] = [
-            pool.submit(run_loss, setting, config, loss, output) for loss in config.losses
-        ]
-        while pending:
-            finished, pending = wait(pending, timeout=2.0, return_when="FIRST_EXCEPTION")
-            for future in finished:
-                future.result()
-            progress.update(task, completed=min(done(), total))
-        progress.update(task, completed=total)
+    parts = [partial(run_loss, setting, config, loss, output) for loss in config.losses]
+    note = "about, if tuning climbs" if rates == 4 else ""
+    run_side_by_side(config.jobs, parts, done, total, "runs", note)
 
 
 def command(args: list[str] | None = None) -> None:

@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.results_file import RESULTS
+from benchmarks.results_file import RESULTS, between_marks
 from benchmarks.transfer_losses import PROBLEM
 from edl_jax.comparison import bootstrap_interval
 from edl_jax.losses import LOSSES, SHIPPED, load_loss
 
 REFERENCE = "cross_entropy"
 ROOT = Path(__file__).parent.parent
-MARKS = ("<!-- transfer_losses -->\n", "\n<!-- /transfer_losses -->")
 
 Line = dict[str, Any]
 
@@ -208,13 +207,6 @@ rate of the unscaled network follows from that of the shipped loss.
 """
 
 
-def in_readme(text: str, table: str) -> str:
-    """The README ``text`` with ``table`` between its two marks."""
-    before, _, rest = text.partition(MARKS[0])
-    _, _, after = rest.partition(MARKS[1])
-    return before + MARKS[0] + table + MARKS[1] + after
-
-
 def print_table(path: Path) -> None:
     """Print the table of the results file ``path``."""
     print(markdown(summarise(json.loads(path.read_text())["rows"])))
@@ -278,7 +270,9 @@ def main() -> None:
     content = json.loads((RESULTS / "transfer_losses.json").read_text())
     lines = summarise(content["rows"])
     readme = ROOT / "README.md"
-    readme.write_text(in_readme(readme.read_text(), markdown(shortened(lines))))
+    readme.write_text(
+        between_marks(readme.read_text(), "transfer_losses", markdown(shortened(lines)))
+    )
     (ROOT / "docs" / "transfer_losses.md").write_text(page(content, lines))
     draw(lines, ROOT / "docs" / "transfer_losses.png")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import peers, transfer_losses, transfer_table
-from benchmarks.results_file import RESULTS, ResultsFile
+from benchmarks.results_file import RESULTS, ResultsFile, between_marks
 from edl_jax import analyze, cli
 from edl_jax.losses import resolve_loss
 
@@ -145,7 +145,7 @@ def test_the_readme_and_the_page_show_what_the_results_file_says():
     readme = (ROOT / "README.md").read_text()
 
     table = transfer_table.markdown(transfer_table.shortened(lines))
-    assert transfer_table.in_readme(readme, table) == readme
+    assert between_marks(readme, "transfer_losses", table) == readme
     page = (ROOT / "docs" / "transfer_losses.md").read_text()
     assert transfer_table.page(content, lines) == page
 
