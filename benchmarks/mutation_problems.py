@@ -35,12 +35,12 @@ class Problem(NamedTuple):
     score: Callable[[Any, jax.Array, int], jax.Array]
 
 
-def pretraining(network: str, width: int, num_generations: int) -> Problem:
+def pretraining(network: str, width: int, num_generations: int, batch_size: int = 256) -> Problem:
     """The evolution of a loss under the paper's objective: ranking under certain labels."""
     config = EvolutionConfig(
         network=network,  # type: ignore[arg-type]
         width=width,
-        batch_size=256,
+        batch_size=batch_size,
         objective=ObjectiveConfig(proper_ranking=0.0, margin=0.1),
     )
     loss_network = make_network(config.network, config.width, config.num_classes)
@@ -94,7 +94,7 @@ def bbob(function: str, noisy: bool, num_dims: int = 20, num_generations: int = 
 
 PRETRAINING = {
     "concat": partial(pretraining, "concat", 16, 400),
-    "deepset": partial(pretraining, "deepset", 8, 200),
+    "deepset": partial(pretraining, "deepset", 4, 200, 128),
     "symmetric": partial(pretraining, "symmetric", 8, 200),
     # 53 parameters: in few dimensions a sum of mutations is not yet Gaussian.
     "symmetric-small": partial(pretraining, "symmetric", 4, 200),

@@ -177,14 +177,19 @@ def run_variant(
     grid = problem.step_sizes if variant.strategy != "ChaoticEvolution" else (1.0,)
     tuning = [10_000 + seed for seed in range(config.num_tuning_seeds)]
 
-    def run(step_sizes: Iterable[float], seeds: Iterable[int]) -> Curve:
-        keys = jax.vmap(jax.random.key)(np.array(list(seeds)))
-        found = searches(np.array(list(step_sizes), np.float32), keys)
-        return Curve(*(np.nan_to_num(np.asarray(x), nan=np.inf) for x in found))
+    def run(pairs: Sequence[tuple[float, int]]) -> Curve:
+        """One search for each step size and seed, as many at a time as there are seeds."""
+        at_once = config.num_seeds
+        padded = [*pairs, *[pairs[-1]] * (-len(pairs) % at_once)]
+        parts = []
+        for i in range(0, len(padded), at_once):
+            step_sizes, seeds = zip(*padded[i : i + at_once], strict=True)
+            keys = jax.vmap(jax.random.key)(np.array(seeds))
+            parts.append(searches(np.array(step_sizes, np.float32), keys))
+        found = (np.concatenate(x)[: len(pairs)] for x in zip(*parts, strict=True))
+        return Curve(*(np.nan_to_num(x, nan=np.inf) for x in found))
 
-    pairs = [(size, seed) for size in grid for seed in tuning]
-    padded = pairs + [(grid[0], seed) for seed in range(config.num_seeds - len(pairs))]
-    curve = run(*zip(*padded, strict=True))
+    curve = run([(size, seed) for size in grid for seed in tuning])
     curves = {
         size: Curve(*(x[i * len(tuning) : (i + 1) * len(tuning)] for x in curve))
         for i, size in enumerate(grid)
@@ -207,10 +212,7 @@ def run_variant(
             }
         )
     best = min(grid, key=lambda size: costs[size])
-    # The same program for all seeds, however many fewer they are than the tuning runs.
-    number = max(config.num_seeds, len(pairs))
-    curve = run([best] * number, range(number))
-    curve = Curve(*(x[: config.num_seeds] for x in curve))
+    curve = run([(best, seed) for seed in range(config.num_seeds)])
     reached = generations_to(target, curve, total)
     for seed in range(config.num_seeds):
         rows.append(
