@@ -41,7 +41,7 @@ def _gauss_bell(x: Array) -> Array:
 
 
 _GAUSS_HIGH = 1 + maps.GAUSS_B
-_GAUSS_LOW = float(_gauss_bell(np.float64(_GAUSS_HIGH)) + maps.GAUSS_B)
+_GAUSS_LOW = float(_gauss_bell(np.array(_GAUSS_HIGH)) + maps.GAUSS_B)
 _TURN = 2 * np.pi
 
 MAPS = {

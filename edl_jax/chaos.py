@@ -70,11 +70,9 @@ class ChaoticMap:
 
         The mean of ``log|slope|`` along an orbit is the Lyapunov exponent of a map of order 1.
         """
-        ones = jnp.ones_like(history[0])
-        return tuple(
-            jax.jvp(lambda x, i=i: self.formula(*history[:i], x, *history[i + 1 :]), (h,), (ones,))[1]
-            for i, h in enumerate(history)
-        )
+        count, one, zero = len(history), jnp.ones_like(history[0]), jnp.zeros_like(history[0])
+        directions = [tuple(one if i == j else zero for j in range(count)) for i in range(count)]
+        return tuple(jax.jvp(self.formula, history, direction)[1] for direction in directions)
 
     def standardise(self, values: jax.Array) -> jax.Array:
         """Values of mean 0 and variance 1 along the orbit."""

@@ -2,19 +2,20 @@
 
 Rounding turns an iteration in float32 into a walk on finitely many numbers, which ends in a
 short cycle. Each step here therefore moves the value by the fraction :data:`JITTER` of the way
-towards a fresh uniform number. This is some 16 units in the last place near 1, so no orbit can
-settle into a cycle; it cannot leave the unit interval either. It keeps the law because these
-maps are stochastically stable: as the noise of each step shrinks, the law of the noisy orbit
-tends to that of the map (Baladi and Viana, Ann. Sci. Ec. Norm. Super. 29, 1996, for maps of the
-interval; Benedicks and Viana, Ann. Sci. Ec. Norm. Super. 39, 2006, for Henon's). The size of the
-error follows from the densities, which have poles no worse than an inverse square root: moving
-all mass by 1e-6 changes a distribution function by no more than about 1e-3 at a pole, and by
-1e-6 elsewhere. ``python -m benchmarks.chaos`` measures it.
+towards a fresh uniform number. That is up to four units in the last place near 1, enough that no
+orbit settles into a cycle, and it cannot leave the unit interval.
 
-All three maps of the interval are taken where their critical points land on a repelling fixed
-point, and all have negative Schwarzian derivative, so that they have an absolutely continuous
-invariant law with a positive exponent by a theorem (Misiurewicz, Publ. Math. IHES 53, 1981),
-which no finite computation could show: windows of periodic orbits are dense in the parameters.
+It keeps the law because the maps are stochastically stable: as the noise of a step shrinks, the
+law of the noisy orbit tends to that of the map (Baladi and Viana, Ann. Sci. Ecole Norm. Sup. 29,
+1996, for maps of the interval; Benedicks and Viana, Ann. Inst. H. Poincare 23, 2006, for maps
+like Henon's). How near it is follows from the densities, whose poles are inverse square roots:
+moving mass by 2e-7 changes a distribution function by some 3e-4 at a pole and by 2e-7 elsewhere.
+``python -m benchmarks.chaos`` measures it.
+
+The three maps of the interval are taken where their critical points land on a repelling fixed
+point, so that they have an absolutely continuous invariant law and a positive exponent by a
+theorem (Misiurewicz, Publ. Math. IHES 53, 1981; van Strien, Commun. Math. Phys. 128, 1990). No
+computation at a parameter read off a plot could show that: periodic windows are dense.
 
 Formulas take values of the unit interval, in which the map's own interval is laid affinely.
 """
@@ -29,7 +30,7 @@ import jax.numpy as jnp
 
 from edl_jax.digits import random_digits
 
-JITTER = 2.0**-20
+JITTER = 2.0**-22
 # Steps after which orbits that start evenly spread follow the invariant law.
 _BURN_IN = 100
 
@@ -45,7 +46,9 @@ HENON_LOW, HENON_HIGH = -1.286, 1.274
 
 def sine(x: jax.Array) -> jax.Array:
     """``sin(pi x)``, the sine map at r = 1: 1/2 -> 1 -> 0, and 0 repels with slope pi."""
-    return jnp.sin(math.pi * x)
+    # Folded at 1/2: the float32 next to pi is above it, and just below 1 the sine would be negative,
+    # on the wrong side of a point that repels.
+    return jnp.sin(math.pi * jnp.minimum(x, 1.0 - x))
 
 
 def _gauss_interval() -> tuple[float, float]:
@@ -82,8 +85,8 @@ def henon(x: jax.Array, before: jax.Array) -> jax.Array:
 
     With a = 1.4 and b = 0.3, Henon's own. The quadrilateral with corners (-1.33, 0.42),
     (1.32, 0.133), (1.245, -0.14), (-1.06, -0.5), given by him, is mapped into itself, its image
-    staying 7e-4 from the border. A jitter of at most 3e-6 in X does not cross that distance, so
-    an orbit that starts inside never leaves, and none diverges.
+    staying 7e-4 from the border. The jitter, at most 6e-7 in X, does not cross that distance, so an
+    orbit that starts inside never leaves: none diverges.
     """
     width = HENON_HIGH - HENON_LOW
     X, X_before = HENON_LOW + width * x, HENON_LOW + width * before
@@ -129,6 +132,8 @@ def make_init(
     def init(key: jax.Array, shape: tuple[int, ...]) -> JitteredState:
         start_key, key = jax.random.split(key)
         start = 0.5 + spread * (jax.random.uniform(start_key, (order, *shape)) - 0.5)
-        return jax.lax.fori_loop(0, _BURN_IN, lambda _, s: step(s), JitteredState(tuple(start), key))
+        return jax.lax.fori_loop(
+            0, _BURN_IN, lambda _, s: step(s), JitteredState(tuple(start), key)
+        )
 
     return init
