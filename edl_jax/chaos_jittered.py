@@ -5,12 +5,12 @@ short cycle. Each step here therefore moves the value by the fraction :data:`JIT
 towards a fresh uniform number. That is up to four units in the last place near 1, enough that no
 orbit settles into a cycle, and it cannot leave the unit interval.
 
-It keeps the law because the maps are stochastically stable: as the noise of a step shrinks, the
+It keeps the law because such maps are stochastically stable: as the noise of a step shrinks, the
 law of the noisy orbit tends to that of the map (Baladi and Viana, Ann. Sci. Ecole Norm. Sup. 29,
 1996, for maps of the interval; Benedicks and Viana, Ann. Inst. H. Poincare 23, 2006, for maps
-like Henon's). How near it is follows from the densities, whose poles are inverse square roots:
-moving mass by 2e-7 changes a distribution function by some 3e-4 at a pole and by 2e-7 elsewhere.
-``python -m benchmarks.chaos`` measures it.
+like Henon's). How near it is can be judged by the densities, whose poles are inverse square
+roots: moving mass by 2e-7 changes a distribution function by some 3e-4 at a pole, by 2e-7
+elsewhere. ``python -m benchmarks.chaos`` measures it.
 
 The three maps of the interval are taken where their critical points land on a repelling fixed
 point, so that they have an absolutely continuous invariant law and a positive exponent by a
@@ -46,8 +46,8 @@ HENON_LOW, HENON_HIGH = -1.286, 1.274
 
 def sine(x: jax.Array) -> jax.Array:
     """``sin(pi x)``, the sine map at r = 1: 1/2 -> 1 -> 0, and 0 repels with slope pi."""
-    # Folded at 1/2: the float32 next to pi is above it, and just below 1 the sine would be negative,
-    # on the wrong side of a point that repels.
+    # Folded at 1/2: float32's pi is above pi, so that just below 1 the sine would be negative, on
+    # the wrong side of a point that repels.
     return jnp.sin(math.pi * jnp.minimum(x, 1.0 - x))
 
 
@@ -132,8 +132,7 @@ def make_init(
     def init(key: jax.Array, shape: tuple[int, ...]) -> JitteredState:
         start_key, key = jax.random.split(key)
         start = 0.5 + spread * (jax.random.uniform(start_key, (order, *shape)) - 0.5)
-        return jax.lax.fori_loop(
-            0, _BURN_IN, lambda _, s: step(s), JitteredState(tuple(start), key)
-        )
+        state = JitteredState(tuple(start), key)
+        return jax.lax.fori_loop(0, _BURN_IN, lambda _, state: step(state), state)
 
     return init
