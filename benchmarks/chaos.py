@@ -166,7 +166,8 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        lags = ", ".join(f"{value:+.2f}" for value in row["autocorrelation"][:3])
+        # Adding 0 turns a rounded -0 into 0.
+        lags = ", ".join(f"{round(value, 2) + 0.0:+.2f}" for value in row["autocorrelation"][:3])
         lines.append(
             f"| `{row['map']}` | {row['ks']:.5f} | {row['distinct']:.1%} | {row['stuck']:.1%} "
             f"| {row['lyapunov']:.4f} | {row['lyapunov_known']:.4f} | {lags} |"
