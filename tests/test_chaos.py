@@ -23,15 +23,22 @@ every_map = pytest.mark.parametrize("name", MAPS)
 every_sound_map = pytest.mark.parametrize("name", sorted(MAPS.keys() - COLLAPSING))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 2))
-def scan_steps(chaos, state, steps):
-    return jax.lax.scan(lambda s, _: chaos.step(s), state, length=steps)
-
-
-def orbit(name, seed, shape, steps):
+@functools.partial(jax.jit, static_argnums=(0, 2, 3))
+def run(chaos, key, shape, steps):
     """Values of shape (steps, *shape)."""
-    chaos = MAPS[name]
-    return np.asarray(scan_steps(chaos, chaos.init(jax.random.key(seed), shape), steps)[1])
+    return jax.lax.scan(lambda s, _: chaos.step(s), chaos.init(key, shape), length=steps)[1]
+
+
+@functools.cache
+def orbits(name, seed=0):
+    """2,000 steps of 64 orbits."""
+    return np.asarray(run(MAPS[name], jax.random.key(seed), (64,), 2000))
+
+
+@functools.cache
+def ensemble(name):
+    """10 steps of 100,000 orbits."""
+    return np.asarray(run(MAPS[name], jax.random.key(3), (100_000,), 10))
 
 
 def ks_distance(values, cdf):
@@ -43,50 +50,60 @@ def ks_distance(values, cdf):
 
 @every_map
 @pytest.mark.parametrize("shape", [(), (3,), (33,), (2, 5)])
-def test_values_have_the_shape_asked_for_and_lie_strictly_inside_the_unit_interval(name, shape):
-    values = orbit(name, 0, shape, 200)
+def test_values_and_state_have_the_shape_asked_for(name, shape):
+    chaos = MAPS[name]
+    state = jax.eval_shape(lambda key: chaos.init(key, shape), jax.random.key(0))
+    after, values = jax.eval_shape(chaos.step, state)
 
-    assert values.shape == (200, *shape)
+    assert values.shape == shape
     assert values.dtype == np.float32
-    assert values.min() > 0
-    assert values.max() < 1
+    assert after == state
+
+
+@every_map
+def test_values_lie_strictly_inside_the_unit_interval(name):
+    for values in (orbits(name), ensemble(name)):
+        assert 0 < values.min() < values.max() < 1
+
+
+def stepped(chaos, step, steps):
+    state, values = jax.jit(lambda key: chaos.init(key, (64,)))(jax.random.key(0)), []
+    for _ in range(steps):
+        state, x = step(state)
+        values.append(x)
+    return np.stack(values)
 
 
 @every_map
 def test_one_key_gives_one_orbit_whether_jitted_scanned_or_vmapped(name):
-    chaos, steps = MAPS[name], 100
-    keys = jax.random.split(jax.random.key(7), 2)
+    chaos = MAPS[name]
+    scanned = orbits(name)[:100]
 
-    def stepped(step, steps):
-        state, values = chaos.init(keys[1], (4,)), []
-        for _ in range(steps):
-            state, x = step(state)
-            values.append(x)
-        return np.stack(values)
+    np.testing.assert_array_equal(stepped(chaos, jax.jit(chaos.step), 100), scanned)
+    keys = jnp.stack([jax.random.key(1), jax.random.key(0)])
+    vmapped = jax.vmap(lambda key: run(chaos, key, (64,), 100))(keys)
+    np.testing.assert_array_equal(vmapped[1], scanned)
 
-    run = functools.partial(scan_steps, chaos, steps=steps)
-    scanned = np.asarray(run(chaos.init(keys[1], (4,)))[1])
-    np.testing.assert_array_equal(stepped(jax.jit(chaos.step), steps), scanned)
-    vmapped = jax.jit(jax.vmap(lambda key: run(chaos.init(key, (4,)))[1]))(keys)[1]
-    np.testing.assert_array_equal(vmapped, scanned)
-    # Op by op, formulas are rounded otherwise, and chaos multiplies a difference at each step.
-    np.testing.assert_allclose(stepped(chaos.step, 4), scanned[:4], atol=1e-4)
+
+@pytest.mark.parametrize("name", ["logistic", "gauss", "henon"])
+def test_an_orbit_stepped_without_jit_differs_by_rounding_alone(name):
+    # Chaos multiplies the difference at each step.
+    eager = stepped(MAPS[name], MAPS[name].step, 3)
+
+    np.testing.assert_allclose(eager, orbits(name)[:3], atol=1e-5)
 
 
 @every_map
 def test_another_key_and_another_element_give_another_orbit(name):
-    values = np.stack([orbit(name, seed, (3,), 5) for seed in (0, 1)])
+    first = np.concatenate([orbits(name)[0], orbits(name, seed=1)[0]])
 
-    first = values[:, 0].ravel()
     assert len(np.unique(first)) == first.size
 
 
 @every_map
 def test_the_first_values_already_follow_the_invariant_law(name):
-    values = orbit(name, 3, (50_000,), 10)
-
-    assert ks_distance(values[0], MAPS[name].law.cdf) < 0.01
-    assert ks_distance(values[-1], MAPS[name].law.cdf) < 0.01
+    assert ks_distance(ensemble(name)[0], MAPS[name].law.cdf) < 0.01
+    assert ks_distance(ensemble(name)[-1], MAPS[name].law.cdf) < 0.01
 
 
 # --- orbits in the long run --------------------------------------------------------------------
@@ -95,7 +112,7 @@ def test_the_first_values_already_follow_the_invariant_law(name):
 @functools.cache
 def long_run(name):
     # All 100,000 steps of the default map; `python -m benchmarks.chaos` takes as many of each.
-    return chaos_benchmark.measure(name, 1000, 100_000 if name == "logistic" else 10_000, seed=11)
+    return chaos_benchmark.measure(name, 1000, 100_000 if name == "logistic" else 5_000, seed=11)
 
 
 @every_sound_map
@@ -131,7 +148,7 @@ def test_the_plain_float32_iteration_collapses():
 @every_map
 def test_orbits_obey_the_formula_to_rounding_error(name):
     chaos = MAPS[name]
-    values = orbit(name, 5, (64,), 2000)
+    values = orbits(name)
     history = [values[chaos.order - 1 - i : len(values) - 1 - i] for i in range(chaos.order)]
     error = np.abs(values[chaos.order :] - np.asarray(chaos.formula(*map(jnp.asarray, history))))
     if name in {"bernoulli", "circle"}:  # 0 and 1 are one point of the circle
@@ -158,11 +175,10 @@ def test_slopes_are_those_of_the_formula(name):
 # --- exact maps --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("degree", [2, 3, 4, 7, 64])
+@pytest.mark.parametrize("degree", [2, 7, 64])
 def test_chebyshev_of_any_degree_obeys_its_polynomial(degree):
     chaos = chebyshev(degree)
-    state = chaos.init(jax.random.key(degree), (500,))
-    values = np.asarray(scan_steps(chaos, state, 200)[1], np.float64)
+    values = np.asarray(run(chaos, jax.random.key(degree), (500,), 200), np.float64)
     polynomial = np.polynomial.Chebyshev.basis(degree)
 
     # An error in x becomes at most one of degree^2 times its size.
@@ -177,7 +193,7 @@ def test_chebyshev_refuses_other_degrees(degree):
         chebyshev(degree)
 
 
-@pytest.mark.parametrize("base", [2, 3, 4, 6, 10, 64, 256])
+@pytest.mark.parametrize("base", [2, 3, 6, 256])
 def test_random_digits_are_uniform_and_independent(base):
     digits = np.asarray(random_digits(jax.random.key(base), (300, 1001), base)).ravel()
     pairs = digits[:-1].astype(int) * base + digits[1:]
@@ -292,7 +308,7 @@ def test_the_page_shows_what_the_results_file_says():
 
 
 def test_the_benchmark_draws_what_it_found(tmp_path):
-    chaos_benchmark.draw(chaos_benchmark.committed(), tmp_path / "chaos.png")
+    chaos_benchmark.draw(chaos_benchmark.committed()[-2:], tmp_path / "chaos.png")
 
     assert (tmp_path / "chaos.png").stat().st_size > 10_000
 
@@ -323,7 +339,7 @@ def test_the_logistic_law_is_the_integral_of_the_arcsine_density():
 @every_map
 def test_standardised_values_have_mean_0_and_variance_1(name):
     chaos = MAPS[name]
-    z = np.asarray(chaos.standardise(orbit(name, 2, (100_000,), 5)))
+    z = np.asarray(chaos.standardise(ensemble(name)))
 
     assert z.mean() == pytest.approx(0, abs=0.01)
     assert z.var() == pytest.approx(1, abs=0.01)
@@ -332,13 +348,14 @@ def test_standardised_values_have_mean_0_and_variance_1(name):
 @every_map
 def test_to_uniform_and_to_normal_give_those_laws_in_the_order_of_the_values(name):
     chaos = MAPS[name]
-    values = np.sort(orbit(name, 2, (20_000,), 5).ravel())
+    values = np.sort(ensemble(name)[5])
     uniform = np.asarray(chaos.to_uniform(jnp.asarray(values)))
     normal = np.asarray(chaos.to_normal(jnp.asarray(values)))
 
     assert stats.kstest(uniform, "uniform").statistic < 0.01
     assert stats.kstest(normal, "norm").statistic < 0.01
-    assert np.all(np.diff(normal) >= 0)
+    assert np.all(np.diff(uniform) >= 0)
+    assert np.all(np.diff(normal) >= -1e-6)  # the normal quantile rounds
     extremes = jnp.array([2.0**-100, 1 - 2.0**-24])
     assert 0 < chaos.to_uniform(extremes).min() < chaos.to_uniform(extremes).max() < 1
     assert np.isfinite(chaos.to_normal(extremes)).all()
