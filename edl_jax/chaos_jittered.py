@@ -60,8 +60,8 @@ def gauss(x: jax.Array) -> jax.Array:
     """``exp(-a X^2) + b``, the Gauss or "mouse" map (Hilborn, Chaos and Nonlinear Dynamics, 2000).
 
     With a = 9 and b = -0.7017286..., X = 0 reaches the repelling fixed point in four steps, and
-    X runs through [f(f(0)), f(0)]. The exponent 0.54 exceeds ln(2)/2, so the orbit does not
-    alternate between two bands, as it does nearly everywhere at the textbook's a = 6.2.
+    X runs through [f(f(0)), f(0)]. The exponent, 0.538, exceeds ln(2)/2, which it could not if the
+    orbit alternated between two bands, as it does at many parameters.
     """
     low, high = _gauss_interval()
     X = low + (high - low) * x
