@@ -200,7 +200,17 @@ STRATEGY_NAMES = (
     "SimpleGA",
     "DifferentialEvolution",
 )
-MAP_NAMES = ("logistic", "logistic_float32")
+MAP_NAMES = (
+    "logistic",
+    "tent",
+    "bernoulli",
+    "chebyshev",
+    "sine",
+    "gauss",
+    "circle",
+    "henon",
+    "logistic_float32",
+)
 
 
 @dataclass(frozen=True)

@@ -57,9 +57,10 @@ def test_each_entry_has_mean_0_and_variance_1(mutation):
 
 @every_operator
 def test_individuals_and_genes_are_uncorrelated(mutation):
-    z = samples(mutation, (2, 3), 3000).reshape(3000, 6)
+    # Some maps remember a few steps, which would widen the estimate.
+    z = samples(mutation, (2, 3), 15_000)[::5].reshape(3000, 6)
     if mutation in COLLAPSING:
-        z = z[:300]
+        z = z[:60]
 
     correlation = np.corrcoef(z.T) - np.eye(6)
     assert np.abs(correlation).max() < 4 / np.sqrt(len(z))
