@@ -51,8 +51,9 @@ def test_each_entry_has_mean_0_and_variance_1(mutation):
     assert z.shape == (5, 500, 300)
     assert z.dtype == np.float32
     assert z.mean() == pytest.approx(0, abs=0.01)
-    # Factors that a whole row or column shares leave fewer independent values.
-    assert z.var() == pytest.approx(1, abs=0.1 if mutation in SHARED else 0.01)
+    # Factors that a whole row or column shares leave fewer independent values; and float32 ends
+    # the upper tail of a normal marginal at 3.5, where a map's law is steep at 1.
+    assert z.var() == pytest.approx(1, abs=0.1 if mutation in SHARED else 0.015)
 
 
 @every_operator
