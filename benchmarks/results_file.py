@@ -93,12 +93,12 @@ def between_marks(text: str, name: str, block: str) -> str:
     >>> between_marks("<!-- x -->\\nold\\n<!-- /x -->", "x", "new")
     '<!-- x -->\\nnew\\n<!-- /x -->'
     """
-    first, last = f"<!-- {name} -->\n", f"\n<!-- /{name} -->"
+    first, last = f"<!-- {name} -->\n", f"<!-- /{name} -->"
     before, _, rest = text.partition(first)
     _, found, after = rest.partition(last)
     if not found:
         raise EdlError(f"no place for {name}: expected the line {first.strip()} and {last.strip()}")
-    return before + first + block + last + after
+    return before + first + block + "\n" + last + after
 
 
 def meta() -> dict[str, Any]:
