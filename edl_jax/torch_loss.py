@@ -65,12 +65,15 @@ class LearnedLoss(nn.Module):
 
     def _unreduced(self, logits: Tensor, target: Tensor) -> Tensor:
         dtype = torch.promote_types(logits.dtype, torch.float32)
-        soft = target.ndim == logits.ndim
-        axis = min(1, logits.ndim - 1)
+        axis, soft = min(1, logits.ndim - 1), target.ndim == logits.ndim
+        ids_shape = logits.shape[:axis] + logits.shape[axis + 1 :]
+        if target.shape != (logits.shape if soft else ids_shape):
+            raise ValueError(
+                f"target of shape {tuple(target.shape)}: expected class ids of shape "
+                f"{tuple(ids_shape)} or class weights of shape {tuple(logits.shape)}"
+            )
         logits = logits.to(dtype).movedim(axis, -1)
         target = target.to(dtype).movedim(axis, -1) if soft else target.long().unsqueeze(-1)
-        if target.shape != (logits.shape if soft else (*logits.shape[:-1], 1)):
-            raise ValueError(f"target of shape {tuple(target.shape)} does not fit the logits")
         # A row without any class is a uniform one until its loss is masked.
         empty = (logits == -torch.inf).all(-1, keepdim=True)
         log_p = log_softmax(logits.masked_fill(empty, 0.0)).clamp(min=MIN_LOG_PROB)
@@ -139,7 +142,8 @@ class LearnedLoss(nn.Module):
         return -(others + polynomial(1.0, p_y))
 
     def _layer(self, name: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        return tuple(getattr(self, f"{name}_{kind}").to(dtype) for kind in ("weights", "biases"))
+        weights, biases = getattr(self, f"{name}_weights"), getattr(self, f"{name}_biases")
+        return weights.to(dtype), biases.to(dtype)
 
     def _mlp(self, x: Tensor) -> Tensor:
         for i in range(3):
