@@ -4,14 +4,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 import tyro
 
 from edl_jax import cli
-from edl_jax.errors import EdlError, require
+from edl_jax.errors import EdlError, require, require_package
 from edl_jax.files import atomic_write, path_exists
 
 PROG = "python -m edl_jax.export"
@@ -48,8 +47,8 @@ class ExportConfig:
             require(not self.soft_labels, "soft_labels", self.soft_labels, said)
         in_range = classes is None or 2 <= classes <= 1_000_000
         require(in_range, "num_classes", classes, "a whole number from 2 to 1,000,000")
-        if self.format == "onnx" and find_spec("onnx") is None:
-            raise EdlError('--format onnx needs the package onnx: pip install "edl_jax[onnx]"')
+        if self.format == "onnx":
+            require_package("--format onnx", "onnx", "onnx")
         path = self.path
         if self.format == "torch":
             named = path.suffix == ".py" and path.stem.isidentifier()
@@ -135,7 +134,7 @@ def command(args: list[str] | None = None) -> None:
 
     from edl_jax.losses import LearnedLoss, resolve_loss
 
-    loss = resolve_loss(config.loss)
+    loss: Any = resolve_loss(config.loss)
     num_classes = config.num_classes
     if isinstance(loss, LearnedLoss):
         if loss.spec.name == "concat" and config.format != "torch":

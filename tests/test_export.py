@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import edl_jax
-from edl_jax import cli, export
+from edl_jax import cli, errors, export
 from edl_jax.errors import EdlError
 from edl_jax.losses import LearnedLoss
 from edl_jax.networks import NetworkSpec
@@ -305,7 +305,7 @@ def test_what_cannot_be_exported_is_one_line_and_nothing_is_written(
 
 
 def test_without_the_onnx_package_one_line_says_what_to_install(monkeypatch, capsys):
-    monkeypatch.setattr(export, "find_spec", lambda name: None)
+    monkeypatch.setattr(errors, "find_spec", lambda name: None)
     with pytest.raises(SystemExit) as stop:
         cli.main(lambda: export.command(["edl-base", "--format", "onnx"]))
 
