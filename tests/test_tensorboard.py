@@ -65,10 +65,10 @@ def test_overwriting_takes_the_event_files_of_the_run_before_away(tmp_path):
 def test_transfer_writes_them(toy_data_dir, tmp_path, read_events):
     args = ["--dataset=toy_colours", f"--data-dir={toy_data_dir}", "--model=mlp", "--width=8"]
     args += ["--epochs=2", "--batch-size=16", "--tensorboard", f"--output-dir={tmp_path / 'run'}"]
-    transfer.command([*args, "--loss", "cross_entropy", "edl-base"])
+    transfer.command([*args, "--loss", "brier", "--seeds", "0", "1"])
 
     rows = read_events(tmp_path / "run" / "tensorboard")
-    series = ["loss=cross_entropy/seed=0", "loss=edl-base/seed=0"]
+    series = ["loss=brier/seed=0", "loss=brier/seed=1"]
     assert [row[:2] for row in rows] == [(name, epoch) for name in series for epoch in (1, 2)]
     assert all({"train_loss", "test_accuracy"} <= values.keys() for *_, values in rows)
 
