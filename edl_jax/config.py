@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from edl_jax.errors import OptionError, require, require_one_of
+from edl_jax.errors import OptionError, require, require_one_of, require_package
 
 Network = Literal["symmetric", "deepset", "concat", "taylor"]
 MutationName = Literal["gaussian", "chaotic"]
@@ -225,11 +225,15 @@ class RunOptions:
     """Replace the run that --output-dir holds."""
     checkpoint_every: float = 60.0
     """Seconds between checkpoints; 0 is as often as possible."""
+    tensorboard: bool = False
+    """Write what is logged as TensorBoard event files too, into the run's directory tensorboard."""
 
     def __post_init__(self) -> None:
         _require_number(self, "checkpoint_every", 0.0, math.inf)
         both = self.resume and self.overwrite
         require(not both, "overwrite", "with --resume", "one of the two")
+        if self.tensorboard:
+            require_package("--tensorboard", "tensorboardX", "tensorboard")
 
     def recorded(self) -> dict[str, Any]:
         """What decides the run's outcome, JSON-serialisable: all but these options."""

@@ -1,5 +1,6 @@
 """The one family of errors that a user's input can cause."""
 
+from importlib.util import find_spec
 from typing import Any
 
 
@@ -38,3 +39,9 @@ def require(condition: bool, field: str, value: Any, expected: str) -> None:
 def require_one_of(field: str, value: str, known: Any) -> None:
     """Raise :class:`OptionError` unless ``value`` is one of the names ``known``."""
     require(value in known, field, value, "one of " + ", ".join(known))
+
+
+def require_package(option: str, package: str, extra: str) -> None:
+    """Raise :class:`EdlError` unless the optional ``package`` that ``option`` needs is there."""
+    if find_spec(package) is None:
+        raise EdlError(f'{option} needs the package {package}: pip install "edl_jax[{extra}]"')

@@ -239,13 +239,14 @@ def _run(config: PretrainConfig, run: RunDirectory, stop: StopRequest) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from edl_jax import checkpoint, plots
+    from edl_jax import checkpoint, plots, tensorboard
     from edl_jax.losses import ARTIFACT
     from edl_jax.runs import environment
 
     console = Console()
     console.print(f"Evolving [bold]{config.preset}[/], seed {config.seed}, into {run.path}")
     checkpoints = checkpoint.Checkpoints(run, config.checkpoint_every, stop)
+    tensorboard.attach(run, config.tensorboard, step="generation")
     with cli.progress("generations/s") as progress:
         task = progress.add_task("starting", total=config.num_generations)
 

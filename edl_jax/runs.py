@@ -7,16 +7,17 @@ import json
 import os
 import platform
 import shlex
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from edl_jax.errors import EdlError, OptionError
 from edl_jax.files import path_exists, read_json, write_json
 
 CONFIG, METRICS, SUMMARY = "config.json", "metrics.jsonl", "summary.json"
-MANIFEST = "checkpoint.json"
+MANIFEST, TENSORBOARD = "checkpoint.json", "tensorboard"
 RESULTS = ("loss.npz", "convergence.png", "loss_shape.png", "learning_curves.png")
 _NEW = "a directory that does not hold a run yet"
 _MAX_CONFIG_BYTES, _READ_AT_ONCE = 2**20, 2**20
@@ -38,6 +39,16 @@ def stored_config(path: Path, command: str) -> dict[str, Any]:
     return content
 
 
+class Listener(Protocol):
+    """What is told of each row that a run logs."""
+
+    def log(self, row: Mapping[str, Any], /) -> None:
+        """Take ``row``, the last of the run's log."""
+
+    def close(self) -> None:
+        """Finish with what was taken; a second call does nothing."""
+
+
 class RunDirectory:
     """A directory that holds one run: ``config.json``, ``metrics.jsonl``, ``summary.json``.
 
@@ -53,6 +64,7 @@ class RunDirectory:
 
     Attributes:
       resumed: whether there was a run to take up.
+      listeners: who else is told what is logged.
 
     Raises:
       OptionError: the directory cannot be written, is being written by another process, or holds
@@ -73,6 +85,7 @@ class RunDirectory:
             Path(path) if path else Path("runs") / f"{command}-{time.strftime('%Y%m%d-%H%M%S')}"
         )
         self.resumed, self._command = resume, command
+        self.listeners: list[Listener] = []
         self._start = time.perf_counter()
         self._size, self._digest = 0, hashlib.sha256()
         self._new = not path_exists(self.path / CONFIG)
@@ -115,6 +128,7 @@ class RunDirectory:
         # The configuration goes last: what is left of a run that lacks its results can be resumed.
         for name in (MANIFEST, SUMMARY, *RESULTS):
             (self.path / name).unlink(missing_ok=True)
+        shutil.rmtree(self.path / TENSORBOARD, ignore_errors=True)
         self._metrics.truncate(0)
         write_json(self.path / CONFIG, {"command": self._command, **config})
 
@@ -134,6 +148,9 @@ class RunDirectory:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for listener in self.listeners:
+            with contextlib.suppress(EdlError):  # finish() would have said so
+                listener.close()
         begun = self._size > 0 or path_exists(self.path / MANIFEST)
         if kind is None or begun:
             self._metrics.close()
@@ -160,6 +177,8 @@ class RunDirectory:
             ) from error
         self._size += len(line)
         self._digest.update(line)
+        for listener in self.listeners:
+            listener.log(metrics)
 
     def history(self) -> Iterator[dict[str, Any]]:
         """What was logged, a dictionary a line, read from the file."""
@@ -199,6 +218,8 @@ class RunDirectory:
 
     def finish(self, **summary: Any) -> dict[str, Any]:
         """Write ``summary.json`` with the environment and the wall time, and return it."""
+        for listener in self.listeners:
+            listener.close()
         content = {**summary, "wall_time_s": self.elapsed, "environment": environment()}
         write_json(self.path / SUMMARY, content)
         self._metrics.close()

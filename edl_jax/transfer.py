@@ -118,7 +118,7 @@ def _run(
 ) -> None:
     from rich.console import Console
 
-    from edl_jax import checkpoint, comparison
+    from edl_jax import checkpoint, comparison, tensorboard
     from edl_jax.data import for_seed
     from edl_jax.training import train
 
@@ -128,6 +128,7 @@ def _run(
         f"into {run.path}"
     )
     checkpoints = checkpoint.Checkpoints(run, config.checkpoint_every, stop)
+    tensorboard.attach(run, config.tensorboard, step="epoch", series=("loss", "seed"))
     # What is logged says which runs are done; a checkpoint is of the first that is not.
     history = list(run.history())
     last = {(row["loss"], row["seed"]): row for row in history}

@@ -1,8 +1,10 @@
 """The tests run on the CPU, so that they say the same on every machine."""
 
 import os
-from collections.abc import Iterator
+import struct
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 
@@ -22,3 +24,28 @@ def toy_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield directory
+
+
+@pytest.fixture
+def read_events() -> Callable[[Path], list[Any]]:
+    """Reads TensorBoard's event files: rows ``(subdirectory, step, {tag: value})`` as written."""
+
+    def read(directory: Path) -> list[Any]:
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.record_writer import masked_crc32c
+
+        rows = []
+        for path in sorted(directory.rglob("events.out.tfevents.*")):
+            content = path.read_bytes()
+            while content:
+                (size,) = struct.unpack("<Q", content[:8])
+                data, rest = content[12 : 12 + size], content[12 + size :]
+                assert struct.unpack("<I", content[8:12]) == (masked_crc32c(content[:8]),)
+                assert struct.unpack("<I", rest[:4]) == (masked_crc32c(data),)
+                event, content = Event.FromString(data), rest[4:]
+                if event.HasField("summary"):
+                    values = {value.tag: value.simple_value for value in event.summary.value}
+                    rows.append((str(path.parent.relative_to(directory)), event.step, values))
+        return rows
+
+    return read

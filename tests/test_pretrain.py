@@ -174,12 +174,18 @@ cli.main(pretrain.command)
 
 
 @pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGINT", 130)])
-def test_a_run_that_is_stopped_and_resumed_ends_bit_identical(tmp_path, name, status):
-    """The signal comes inside a chunk of 45 generations, which is finished."""
+def test_a_run_that_is_stopped_and_resumed_ends_bit_identical(tmp_path, read_events, name, status):
+    """The signal comes inside a chunk of 45 generations, which is finished.
+
+    The run that is stopped writes event files for TensorBoard, and goes on with them unasked.
+    """
     whole, directory = tmp_path / "whole", tmp_path / "run"
     pretrain.command(arguments(3, whole, **{"num-generations": 90}))
     result = subprocess.run(
-        [sys.executable, "-c", STOPS, *arguments(3, directory, **{"num-generations": 90}), name],
+        [
+            *(sys.executable, "-c", STOPS, "--tensorboard"),
+            *(*arguments(3, directory, **{"num-generations": 90}), name),
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -195,9 +201,13 @@ def test_a_run_that_is_stopped_and_resumed_ends_bit_identical(tmp_path, name, st
         file.write('{"generation": 46, "best_f')
 
     pretrain.command(["--resume", "--output-dir", str(directory)])
-    assert {path.name for path in directory.iterdir()} == FILES
+    assert {path.name for path in directory.iterdir()} == FILES | {"tensorboard"}
     for file in ("loss.npz", "metrics.jsonl", "config.json", "convergence.png"):
         assert (directory / file).read_bytes() == (whole / file).read_bytes()
+    rows = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    events = read_events(directory / "tensorboard")
+    assert [step for _, step, _ in events] == [row.pop("generation") for row in rows]
+    assert [values for *_, values in events] == [pytest.approx(row) for row in rows]
 
 
 def test_a_run_without_a_checkpoint_begins_anew(run, tmp_path, monkeypatch):
