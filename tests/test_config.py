@@ -64,7 +64,7 @@ def test_weights_are_non_negative_and_finite(config, prefix, bad):
         (lambda: ObjectiveConfig(margin=0.0), "objective.margin"),
         (lambda: ObjectiveConfig(severity="worst"), "objective.severity"),
         (lambda: EvolutionConfig(strategy="Open_ES", population_size=9), "population_size"),
-        (lambda: EvolutionConfig(strategy="SNES", mutation="chaotic"), "mutation"),
+        (lambda: EvolutionConfig(strategy="CMA_ES", mutation="chaotic"), "mutation"),
     ],
 )
 def test_combinations_that_cannot_work_are_refused(make, named):
