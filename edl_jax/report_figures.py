@@ -47,23 +47,22 @@ def axes(x: str, y: str, log_y: bool = False, **layout: Any) -> go.Figure:
         "gridcolor": _GRID,
         "zerolinecolor": _GRID,
         "automargin": True,
-        "ticks": "",
+        "hoverformat": ".4~g",
     }
+    spike = {"spikethickness": 1, "spikecolor": REFERENCE, "spikedash": "solid"}
     base: dict[str, Any] = {
         "template": None,
         "paper_bgcolor": "rgba(0, 0, 0, 0)",
         "plot_bgcolor": "rgba(0, 0, 0, 0)",
         "font": {"family": "system-ui, sans-serif", "size": 12},
-        "margin": {"l": 56, "r": 12, "t": 10, "b": 44},
-        "height": 320,
+        "margin": {"l": 56, "r": 12, "t": 16, "b": 44},
         "hovermode": "x unified",
         "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
-        "xaxis": axis | {"title": {"text": x, "standoff": 8}, "zeroline": False},
+        "xaxis": axis | spike | {"title": {"text": x, "standoff": 8}, "zeroline": False},
         "yaxis": axis | {"title": {"text": y, "standoff": 8}, "type": "log" if log_y else "linear"},
     }
     if log_y:
-        # A digit between the decades only where there is room, and powers as they are written.
-        base["yaxis"] |= {"dtick": 1, "exponentformat": "power", "minor": {"showgrid": False}}
+        base["yaxis"] |= {"dtick": 1, "exponentformat": "power"}
     figure = go.Figure(layout=base)
     return figure.update_layout(**layout)
 
@@ -72,9 +71,18 @@ def line(
     figure: go.Figure, name: str, x: Any, y: Any, line: Mapping[str, Any], **more: Any
 ) -> None:
     """Add a named curve to ``figure``; few points are marked, so that a single one is seen."""
+    if figure.layout.yaxis.type == "log":
+        y = [value if value is not None and value > 0 else None for value in y]
     mode = "lines+markers" if len(x) <= 30 else "lines"
     given = {"mode": mode, "marker": {"size": 5, "color": line["color"]}} | more
     figure.add_scatter(name=escape(name), x=x, y=y, line=line, **given)
+
+
+def height(figure: go.Figure) -> int:
+    """Pixels that a figure needs, its legend wrapped to the width of a phone."""
+    names = [trace.name for trace in figure.data if trace.showlegend is not False]
+    width = sum(50 + 7 * len(name) for name in names if name) if len(names) > 1 else 0
+    return 300 + 20 * -(-width // 300)
 
 
 # --- pretrain ----------------------------------------------------------------------------------
@@ -82,22 +90,22 @@ def line(
 
 def convergence(runs: Sequence[Run]) -> Iterator[Panel]:
     """Fitness, held-out discordance, and each term of the objective, over the generations."""
-    figure = axes("generation", "fitness", _positive(runs, "best_fitness"))
+    figure = axes("generation", "fitness", _log(runs, "best_fitness"))
     for i, run in enumerate(runs):
         generations = [row["generation"] for row in run.history]
         mean = style(i) | {"dash": "dot", "width": 1.2}
-        before = f"{run.name}: " if len(runs) > 1 else ""
-        for key, label, look in (
-            ("best_fitness", "best", style(i)),
-            ("mean_fitness", "population mean", mean),
+        for name, label, look, shown in (
+            ("best_fitness", run.name, style(i), len(runs) > 1),
+            ("mean_fitness", f"{run.name}, mean", mean, False),
         ):
-            values = [row[key] for row in run.history]
-            line(figure, before + label, generations, values, look)
-    note = "Smaller is better; measured on each generation's own batch, so it is noisy."
+            values = [row[name] for row in run.history]
+            group = {"legendgroup": str(i), "showlegend": shown}
+            line(figure, label, generations, values, look, **group)
+    note = "Of the best candidate, dotted the population's mean, on each generation's own batch."
     yield Panel("Fitness", figure, note)
 
     name = "held_out_discordance"
-    figure = axes("generation", "discordant pairs (%)", _positive(runs, name))
+    figure = axes("generation", "discordant pairs (%)", _log(runs, name))
     for i, run in enumerate(runs):
         rows = [row for row in run.history if row.get(name) is not None]
         values = [100 * row[name] for row in rows]
@@ -106,7 +114,7 @@ def convergence(runs: Sequence[Run]) -> Iterator[Panel]:
     yield Panel("Held-out discordance", figure, note)
 
     for term in _terms(runs):
-        figure = axes("generation", "term, unweighted", _positive(runs, term))
+        figure = axes("generation", "term, unweighted", _log(runs, term))
         for i, run in enumerate(runs):
             rows = [row for row in run.history if term in row]
             if rows:
@@ -124,9 +132,11 @@ def _terms(runs: Sequence[Run]) -> list[str]:
     return [name for name in dict.fromkeys(names) if name not in other]
 
 
-def _positive(runs: Sequence[Run], name: str) -> bool:
-    """Whether a logarithmic axis has anything to show."""
-    return any((row.get(name) or 0) > 0 for run in runs for row in run.history)
+def _log(runs: Sequence[Run], name: str) -> bool:
+    """Whether a figure spans decades, and is positive often enough to be seen doing so."""
+    rows = [row for run in runs for row in run.history if row.get(name) is not None]
+    positive = [row[name] for row in rows if row[name] > 0]
+    return 2 * len(positive) > len(rows) and max(positive) > 30 * min(positive)
 
 
 # --- transfer ----------------------------------------------------------------------------------

@@ -98,7 +98,8 @@ def _options(command: str, runs: Sequence[Run]) -> str:
     ]
     rows = [[name, *(_text(of[name]) for of in recorded)] for name in names]
     if not rows:
-        return f"<p>All options of {command} are at their defaults.</p>"
+        which = "that preset's defaults" if command == "pretrain" else "their defaults"
+        return f"<p>All options of {command} are at {which}.</p>"
     caption = f"Options of {command} that differ from the defaults, or between the runs"
     return table(["option", *(run.name for run in runs)], rows, caption)
 
@@ -154,7 +155,7 @@ def _properties(runs: Sequence[Run], losses: Mapping[str, LearnedLoss]) -> str:
     ]
     rows += [[label, *(_text(getattr(of, name)) for of in columns)] for name, label in ROWS.items()]
     head = ["property", "cross-entropy", *losses]
-    return table(head, rows, "Properties, measured without training", numbers=True)
+    return table(head, rows, "Figures of the search, and properties of the loss", numbers=True)
 
 
 def _trainings(runs: Sequence[Run], panels: "_Panels") -> Iterator[str]:
@@ -188,18 +189,21 @@ class _Panels:
         self._count = 0
 
     def grid(self, panels: Iterable[Panel]) -> str:
-        return f'<div class="grid">{"".join(map(self._card, panels))}</div>'
+        cards = [self._card(panel) for panel in panels]
+        kind = "grid pairs" if len(cards) == 4 else "grid"
+        return f'<div class="{kind}">{"".join(cards)}</div>'
 
     def _card(self, panel: Panel) -> str:
         self._count += 1
-        height = panel.figure.layout.height
+        height = report_figures.height(panel.figure)
+        style = "" if panel.wide else f' style="height: {height}px"'
         kind = "card wide" if panel.wide else "card"
         note = f"<p>{escape(panel.note)}</p>" if panel.note else ""
         title = escape(panel.title)
         return (
             f'<figure class="{kind}"><figcaption><h3>{title}</h3>{note}</figcaption>'
             f'<div class="plot" id="plot-{self._count}" role="img" aria-label="{title}"'
-            f' style="height: {height}px"></div>'
+            f"{style}></div>"
             f'<script type="application/json">{_script_json(panel.figure)}</script></figure>'
         )
 
@@ -247,10 +251,11 @@ def table(
         )
         mark = ' class="mean"' if i < len(strong) and strong[i] else ""
         body.append(f"<tr{mark}>{line}</tr>")
-    said = f"<caption>{escape(caption)}</caption>" if caption else ""
+    said = f"<h3>{escape(caption)}</h3>" if caption else ""
     return (
-        f'<div class="table" tabindex="0"><table>{said}<thead><tr>{cells}</tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table></div>"
+        f'<div class="table">{said}<div class="scroll" tabindex="0" role="region"'
+        f' aria-label="{escape(caption or head[0])}"><table><thead><tr>{cells}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table></div></div>"
     )
 
 

@@ -16,7 +16,8 @@ from edl_jax.report_figures import REFERENCE, Panel, axes, line, style
 from edl_jax.report_runs import Run
 
 TICKS = (1e-4, 1e-3, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
-NUM_ORBITS, NUM_STEPS, NUM_SHOWN, NUM_LAGS, NUM_BINS = 64, 2000, 150, 20, 50
+NUM_ORBITS, NUM_STEPS, NUM_SHOWN, NUM_LAGS, NUM_BINS = 64, 2000, 100, 20, 50
+_CONTOURS = {"show": True, "start": 0.5, "end": 20, "size": 0.5, "color": "#30343a", "width": 1}
 
 
 # --- losses ------------------------------------------------------------------------------------
@@ -59,7 +60,7 @@ def surface(losses: Mapping[str, Loss], classes: Mapping[str, int]) -> Panel | N
     """
     # Parametrised by the share of the largest other in 1 - p_y, the domain has no ragged edge.
     p_y = 1 / (1 + np.exp(-np.linspace(-7, 7, 43)))
-    figure = axes("", "", height=520, margin={"l": 0, "r": 0, "t": 0, "b": 0}, hovermode="closest")
+    figure = axes("", "", margin={"l": 0, "r": 0, "t": 0, "b": 0}, hovermode="closest")
     drawn = {name: classes[name] for name in losses if classes[name] > 2}
     if not drawn:
         return None
@@ -86,17 +87,20 @@ def surface(losses: Mapping[str, Loss], classes: Mapping[str, int]) -> Panel | N
             opacity=opacity,
             showscale=False,
             showlegend=True,
-            contours={"z": {"show": True, "usecolormap": False, "color": "#555", "width": 1}},
+            contours={"z": _CONTOURS},
             lighting={"ambient": 0.7, "diffuse": 0.5, "specular": 0.05},
-            hovertemplate="p true %{x:.4f}<br>largest other %{y:.4f}<br>loss %{z:.4f}",
+            hovertemplate="<b>%{fullData.name}</b><br>p true %{x:.4f}<br>largest other %{y:.4f}<br>loss %{z:.4f}<extra></extra>",
         )
-    axis = {"gridcolor": "rgba(128, 128, 128, 0.4)", "showbackground": False, "nticks": 5}
+    axis = {"gridcolor": REFERENCE, "showbackground": False, "nticks": 5, "zeroline": False}
     figure.update_layout(
         scene={
-            "xaxis": axis | {"title": {"text": "p of the true class"}, "range": [0, 1]},
-            "yaxis": axis | {"title": {"text": "largest other p"}, "range": [0, 1]},
+            "xaxis": axis | {"title": {"text": "p true"}, "range": [0, 1]},
+            "yaxis": axis | {"title": {"text": "p largest other"}, "range": [0, 1]},
             "zaxis": axis | {"title": {"text": "loss"}},
-            "camera": {"eye": {"x": 1.35, "y": 1.45, "z": 0.75}},
+            "camera": {
+                "eye": {"x": 1.5, "y": 1.6, "z": 0.8},
+                "center": {"x": 0, "y": 0, "z": -0.1},
+            },
         }
     )
     note = (
@@ -127,7 +131,7 @@ def chaos(runs: Sequence[Run]) -> Iterator[Panel]:
         line(figure, name, np.arange(NUM_SHOWN), orbits[name][:NUM_SHOWN, 0], look)
     yield Panel("Orbit", figure, f"The first {NUM_SHOWN} steps of one orbit.")
 
-    figure = axes("value", "density", hovermode="x")
+    figure = axes("value", "density", xaxis_range=[0, 1])
     edges = np.linspace(0, 1, NUM_BINS + 1)
     for i, name in enumerate(names):
         density, _ = np.histogram(orbits[name], edges, density=True)
@@ -141,7 +145,7 @@ def chaos(runs: Sequence[Run]) -> Iterator[Panel]:
         look = style(i) | {"width": 1.8, "shape": "hvh"}
         law = np.diff(cdf) / np.diff(edges)
         line(figure, f"{name}: invariant law", (edges[1:] + edges[:-1]) / 2, law, look)
-    figure.update_layout(bargap=0, barmode="overlay")
+    figure.update_layout(bargap=0, barmode="overlay", yaxis_rangemode="tozero")
     said = f"{NUM_ORBITS} orbits of {NUM_STEPS:,} steps"
     yield Panel("Histogram", figure, f"{said}, beside the density that the invariant law gives.")
 
