@@ -17,6 +17,10 @@ from edl_jax.report_runs import Run
 
 TICKS = (1e-4, 1e-3, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
 NUM_ORBITS, NUM_STEPS, NUM_SHOWN, NUM_LAGS, NUM_BINS = 64, 2000, 100, 20, 50
+_HOVER = (
+    "<b>%{fullData.name}</b><br>p true %{x:.4f}<br>p largest other %{y:.4f}<br>loss %{z:.4f}"
+    "<extra></extra>"
+)
 _CONTOURS = {"show": True, "start": 0.5, "end": 20, "size": 0.5, "color": "#30343a", "width": 1}
 
 
@@ -89,7 +93,7 @@ def surface(losses: Mapping[str, Loss], classes: Mapping[str, int]) -> Panel | N
             showlegend=True,
             contours={"z": _CONTOURS},
             lighting={"ambient": 0.7, "diffuse": 0.5, "specular": 0.05},
-            hovertemplate="<b>%{fullData.name}</b><br>p true %{x:.4f}<br>largest other %{y:.4f}<br>loss %{z:.4f}<extra></extra>",
+            hovertemplate=_HOVER,
         )
     axis = {"gridcolor": REFERENCE, "showbackground": False, "nticks": 5, "zeroline": False}
     figure.update_layout(
