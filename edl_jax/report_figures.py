@@ -75,7 +75,7 @@ def line(
         y = [value if value is not None and value > 0 else None for value in y]
     mode = "lines+markers" if len(x) <= 30 else "lines"
     given = {"mode": mode, "marker": {"size": 5, "color": line["color"]}} | more
-    figure.add_scatter(name=escape(name), x=x, y=y, line=line, **given)
+    figure.add_scatter(name=label(name), x=x, y=y, line=line, **given)
 
 
 def height(figure: go.Figure) -> int:
@@ -94,13 +94,13 @@ def convergence(runs: Sequence[Run]) -> Iterator[Panel]:
     for i, run in enumerate(runs):
         generations = [row["generation"] for row in run.history]
         mean = style(i) | {"dash": "dot", "width": 1.2}
-        for name, label, look, shown in (
+        for name, title, look, shown in (
             ("best_fitness", run.name, style(i), len(runs) > 1),
             ("mean_fitness", f"{run.name}, mean", mean, False),
         ):
             values = [row[name] for row in run.history]
             group = {"legendgroup": str(i), "showlegend": shown}
-            line(figure, label, generations, values, look, **group)
+            line(figure, title, generations, values, look, **group)
     note = "Of the best candidate, dotted the population's mean, on each generation's own batch."
     yield Panel("Fitness", figure, note)
 
@@ -161,7 +161,7 @@ def learning_curves(runs: Sequence[Run]) -> Iterator[Panel]:
             rows = [row for row in run.history if row["loss"] == loss]
             epochs, values = _by_epoch(rows, metric, len(run.config.seeds))
             values = factor * values
-            name = short(loss) if len(runs) == 1 else f"{run.name}: {short(loss)}"
+            name = loss if len(runs) == 1 else f"{short(run.name, 20)}: {short(loss, 20)}"
             if len(run.config.seeds) > 1:
                 _band(figure, epochs, values, colour(i), str(i))
             mean = values.mean(axis=1)
@@ -201,7 +201,12 @@ def _band(figure: go.Figure, epochs: list[int], values: np.ndarray, ink: str, gr
     )
 
 
-def short(name: str, longest: int = 32) -> str:
+def label(name: str) -> str:
+    """A name as Plotly is to show it: short enough for a phone, its mark-up plain text."""
+    return escape(short(name, 42))
+
+
+def short(name: str, longest: int) -> str:
     """The end of a name that is too long for a legend.
 
     >>> short("runs/a/long/path", 10)

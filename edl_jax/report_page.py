@@ -202,7 +202,7 @@ class _Panels:
         title = escape(panel.title)
         return (
             f'<figure class="{kind}"><figcaption><h3>{title}</h3>{note}</figcaption>'
-            f'<div class="plot" id="plot-{self._count}" role="img" aria-label="{title}"'
+            f'<div class="plot" id="plot-{self._count}" role="group" aria-label="{title}"'
             f"{style}></div>"
             f'<script type="application/json">{_script_json(panel.figure)}</script></figure>'
         )

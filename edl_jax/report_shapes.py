@@ -1,7 +1,6 @@
 """Figures of a report that are computed: shapes of losses, and diagnostics of chaotic maps."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from typing import Any
 
 import jax
@@ -12,7 +11,7 @@ from edl_jax.analysis import loss_profile
 from edl_jax.chaos import MAPS, ChaoticMap
 from edl_jax.losses import LOSSES
 from edl_jax.objectives import Loss
-from edl_jax.report_figures import REFERENCE, Panel, axes, line, style
+from edl_jax.report_figures import REFERENCE, Panel, axes, label, line, style
 from edl_jax.report_runs import Run
 
 TICKS = (1e-4, 1e-3, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
@@ -83,7 +82,7 @@ def surface(losses: Mapping[str, Loss], classes: Mapping[str, int]) -> Panel | N
         labels = jnp.zeros(true.shape, jnp.int32)
         values = np.asarray(jax.jit(loss)(jnp.log(jnp.asarray(p, jnp.float32)), labels))
         figure.add_surface(
-            name=escape(name),
+            name=label(name),
             x=true.astype(np.float32),
             y=largest.astype(np.float32),
             z=values - values[0, -1],
@@ -141,7 +140,7 @@ def chaos(runs: Sequence[Run]) -> Iterator[Panel]:
         density, _ = np.histogram(orbits[name], edges, density=True)
         cdf = np.asarray(MAPS[name].law.cdf(jnp.asarray(edges, jnp.float32)), np.float64)
         figure.add_bar(
-            name=escape(name),
+            name=label(name),
             x=(edges[1:] + edges[:-1]) / 2,
             y=density,
             marker={"color": style(i)["color"], "opacity": 0.45, "line": {"width": 0}},

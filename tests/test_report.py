@@ -155,7 +155,9 @@ def test_every_figure_names_the_runs_or_losses_in_its_legend(figures):
     assert names[surfaces[0]] == {"cross-entropy", *NAMES[:2]}
     curves = [found for found in names if set(NAMES[:2]) <= found]
     assert len(curves) == 7  # fitness, discordance, term, guard, gradient, value, surface
-    assert sum({"cross_entropy", report_figures.short(HOSTILE)} <= found for found in names) == 4
+    assert (
+        sum({"cross_entropy", report_figures.short(HOSTILE, 42)} <= found for found in names) == 4
+    )
     assert sum("logistic" in found for found in names) == 3
 
 
