@@ -3,7 +3,9 @@
 The page is opened in headless Chromium where one is installed.
 """
 
+import contextlib
 import functools
+import io
 import json
 import os
 import shutil
@@ -42,16 +44,16 @@ def runs(tmp_path_factory, toy_data_dir, quick_compilation):
     first, second, trained = (parent / name for name in NAMES)
     tiny = "--population-size 8 --num-generations 10 --batch-size 32 --num-classes 3 --width 4"
     other = "--objective.proper-ranking 0 --mutation chaotic"
-    pretrain.command([*tiny.split(), *other.split(), "--output-dir", str(first)])
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        pretrain.command([*tiny.split(), *other.split(), "--output-dir", str(first)])
+    assert printed.getvalue().splitlines()[-1] == f"See it: {report.PROG} {first}"
     shutil.copytree(first, second)
     edit(second / "config.json", '"margin": 0.002', '"margin": 0.25')
     small = "--model mlp --width 8 --batch-size 16 --dataset toy_colours --train-size 64 --epochs 2"
-    transfer.command(
-        [
-            *("--loss", "cross_entropy", "brier", "--data-dir", str(toy_data_dir)),
-            *(*small.split(), "--seeds", "0", "1", "2", "--output-dir", str(trained)),
-        ]
-    )
+    losses = ["--loss", "cross_entropy", "brier", "--seeds", "0", "1", "2", *small.split()]
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        transfer.command([*losses, "--data-dir", str(toy_data_dir), "--output-dir", str(trained)])
+    assert printed.getvalue().splitlines()[-1] == f"See it: {report.PROG} {trained}"
     for name in ("config.json", "metrics.jsonl", "summary.json"):
         edit(trained / name, '"brier"', json.dumps(HOSTILE))
     return first, second, trained
