@@ -84,6 +84,23 @@ def _config_of_run(config_class: type[ConfigT], args: Sequence[str], prog: str) 
     if directory is None:
         raise EdlError("--resume: expected --output-dir, the directory of the run to go on with")
     content = stored_config(Path(directory), prog.rpartition(".")[2])
+    return recorded_config(config_class, content, prog, Path(directory) / CONFIG)
+
+
+def recorded_config(
+    config_class: type[ConfigT], content: Mapping[str, Any], prog: str, path: Path
+) -> ConfigT:
+    """A run's recorded options, checked as the command line that they stand for.
+
+    Args:
+      config_class: the command's configuration.
+      content: what ``config.json`` holds, without the command's name.
+      prog: as in :func:`parse`.
+      path: the file, for the error.
+
+    Raises:
+      EdlError: ``content`` is not a configuration of the command.
+    """
     known = {f.name for f in fields(config_class)}  # type: ignore[arg-type]
     try:
         require(content.keys() <= known, "options", ", ".join(content.keys() - known), "none other")
@@ -91,7 +108,7 @@ def _config_of_run(config_class: type[ConfigT], args: Sequence[str], prog: str) 
             return _parse(config_class, list(_as_arguments(content)), prog, None)
     except (EdlError, SystemExit) as error:
         reason = str(error) if isinstance(error, EdlError) else "not a configuration"
-        raise EdlError(f"{Path(directory) / CONFIG}: {reason}") from None
+        raise EdlError(f"{path}: {reason}") from None
 
 
 def _as_arguments(content: Mapping[str, Any], prefix: str = "--") -> Iterator[str]:

@@ -1,8 +1,8 @@
 """Runs of several losses side by side: paired differences, a table, learning curves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
@@ -83,28 +83,47 @@ def paired_difference(
     }
 
 
-def table(rows: Sequence[Row]) -> Any:
-    """A rich table: each loss's runs, their mean, and the paired difference to the first loss."""
-    from rich.table import Table
+class Line(NamedTuple):
+    """A line of the comparison: the runs' loss, their seed or ``"mean"``, and the figures' text."""
 
+    loss: str
+    seed: str
+    cells: list[str]
+
+
+def headings(rows: Sequence[Row]) -> list[str]:
+    """What the cells of :func:`lines` are."""
+    several = len({row["loss"] for row in rows}) > 1
+    return ["accuracy", "NLL", "ECE", *(["accuracy vs. first"] if several else [])]
+
+
+def lines(rows: Sequence[Row]) -> Iterator[Line]:
+    """Each loss's runs, their mean, and the paired difference to the first loss."""
     names = list(dict.fromkeys(row["loss"] for row in rows))
     seeds = {row["seed"] for row in rows}
-    title = "Test images" + (f": mean over {len(seeds)} seeds" if len(seeds) > 1 else "")
-    result = Table(title=title, title_justify="left")
-    result.add_column("loss", overflow="fold")
-    result.add_column("seed", justify="right")
-    for heading in ("accuracy", "NLL", "ECE"):
-        result.add_column(heading, justify="right")
-    if len(names) > 1:
-        result.add_column("accuracy vs. first", justify="right")
     for name in names:
         own = [row for row in rows if row["loss"] == name]
         for row in own:
             paired = [r for r in rows if r["seed"] == row["seed"]]
-            result.add_row(name, str(row["seed"]), *_cells([row], paired, name, names[0]))
+            yield Line(name, str(row["seed"]), _cells([row], paired, name, names[0]))
         if len(seeds) > 1:
-            cells = _cells(own, rows, name, names[0])
-            result.add_row(name, "mean", *cells, style="bold", end_section=True)
+            yield Line(name, "mean", _cells(own, rows, name, names[0]))
+
+
+def table(rows: Sequence[Row]) -> Any:
+    """A rich table of :func:`lines`."""
+    from rich.table import Table
+
+    seeds = {row["seed"] for row in rows}
+    title = "Test images" + (f": mean over {len(seeds)} seeds" if len(seeds) > 1 else "")
+    result = Table(title=title, title_justify="left")
+    result.add_column("loss", overflow="fold")
+    for heading in ("seed", *headings(rows)):
+        result.add_column(heading, justify="right")
+    for line in lines(rows):
+        mean = line.seed == "mean"
+        style = "bold" if mean else None
+        result.add_row(line.loss, line.seed, *line.cells, style=style, end_section=mean)
     return result
 
 

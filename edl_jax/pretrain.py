@@ -304,6 +304,7 @@ def _run(config: PretrainConfig, run: RunDirectory, stop: StopRequest) -> None:
             " generations for all of them, and the search stayed where it was.".format(**failures)
         )
     console.print(f'Use it: loss = edl_jax.load_loss("{run.path}")')
+    print(f"See it: {run.report_command}")
 
 
 def thinned(

@@ -17,8 +17,8 @@ from edl_jax.errors import EdlError, OptionError
 from edl_jax.files import path_exists, read_json, write_json
 
 CONFIG, METRICS, SUMMARY = "config.json", "metrics.jsonl", "summary.json"
-MANIFEST, TENSORBOARD = "checkpoint.json", "tensorboard"
-RESULTS = ("loss.npz", "convergence.png", "loss_shape.png", "learning_curves.png")
+MANIFEST, TENSORBOARD, REPORT = "checkpoint.json", "tensorboard", "report.html"
+RESULTS = ("loss.npz", "convergence.png", "loss_shape.png", "learning_curves.png", REPORT)
 _NEW = "a directory that does not hold a run yet"
 _MAX_CONFIG_BYTES, _READ_AT_ONCE = 2**20, 2**20
 
@@ -235,6 +235,11 @@ class RunDirectory:
         """The command line that goes on with the run."""
         path = shlex.quote(str(self.path))
         return f"python -m edl_jax.{self._command} --resume --output-dir {path}"
+
+    @property
+    def report_command(self) -> str:
+        """The command line that makes a page about the finished run."""
+        return f"python -m edl_jax.report {shlex.quote(str(self.path))}"
 
 
 def is_finished(path: Path) -> bool:

@@ -191,6 +191,7 @@ def _run(
         if len(config.seeds) < comparison.MIN_SEEDS:
             interval = f"without an interval: that takes {comparison.MIN_SEEDS} seeds or more"
         console.print(f"Differences are in points, paired by seed, {interval}.")
+    print(f"See it: {run.report_command}")
 
 
 def _is_done(last: Mapping[str, Any] | None, config: TransferConfig) -> bool:
