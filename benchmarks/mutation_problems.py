@@ -93,11 +93,11 @@ def bbob(function: str, noisy: bool, num_dims: int = 20, num_generations: int = 
 
 
 PRETRAINING = {
-    "concat": partial(pretraining, "concat", 16, 400),
-    "deepset": partial(pretraining, "deepset", 4, 200, 128),
-    "symmetric": partial(pretraining, "symmetric", 8, 200),
     # 53 parameters: in few dimensions a sum of mutations is not yet Gaussian.
     "symmetric-small": partial(pretraining, "symmetric", 4, 200),
+    "symmetric": partial(pretraining, "symmetric", 8, 200),
+    "deepset": partial(pretraining, "deepset", 4, 200, 128),
+    "concat": partial(pretraining, "concat", 16, 400),
 }
 FUNCTIONS = ("sphere", "rosenbrock", "rastrigin", "ellipsoidal")
 PROBLEMS: dict[str, Callable[[], Problem]] = {

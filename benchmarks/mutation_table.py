@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.mutation_strategies import VARIANT, expected_generations
+from benchmarks.mutation_strategies import VARIANT, log_generations
 from benchmarks.mutation_variants import ALL, GAUSSIAN
 from benchmarks.results_file import RESULTS, between_marks
 
@@ -47,10 +47,11 @@ def summarise(rows: Iterable[dict[str, Any]]) -> list[Line]:
     """One line for each problem and operator, each compared with tuned Gaussian mutation.
 
     Returns:
-      Lines with the expected generations to the target; their ratio to the Gaussian's
-      (``ratio``, ``ratio_interval``); the interquartile mean of the final score, and of its paired
-      differences (``difference``, ``interval``; of log10 where the score is an ``error``); Wilcoxon
-      signed-rank p, Holm-corrected over the problem's operators; the share of runs that stagnated.
+      Lines with the geometric mean of the generations to the target, and its ratio to the
+      Gaussian's, paired by seed (``ratio``, ``ratio_interval``); the interquartile mean of the
+      final score, and of its paired differences (``difference``, ``interval``; of log10 where the
+      score is an ``error``); Wilcoxon signed-rank p, Holm-corrected over the problem's operators;
+      the share of runs that stagnated.
     """
     from scipy import stats
 
@@ -81,12 +82,13 @@ def summarise(rows: Iterable[dict[str, Any]]) -> list[Line]:
                 "num_seeds": len(group),
                 "reached": reached,
                 "num_generations": total,
-                "expected": expected_generations(reached, total),
+                "generations": float(np.exp(log_generations(reached, total).mean())),
                 "score": float(interquartile_mean(score)),
                 "stagnated": float(np.mean([row["stagnated"] for row in group])),
             }
             if name != REFERENCE:
-                line |= _compared(score - base, reached, of_base, total)
+                faster = log_generations(reached, total) - log_generations(of_base, total)
+                line |= _compared(score - base, faster)
                 same = np.all(score == base)
                 line["p"] = 1.0 if same else float(stats.wilcoxon(score, base).pvalue)
             of_problem.append(line)
@@ -104,22 +106,13 @@ def _scores(group: Sequence[dict[str, Any]]) -> tuple[np.ndarray, bool]:
     return (np.log10(np.maximum(values, 1e-12)) if log else values), log
 
 
-def _compared(
-    differences: np.ndarray, reached: list[Any], of_base: list[Any], total: int
-) -> dict[str, Any]:
+def _compared(differences: np.ndarray, log_ratios: np.ndarray) -> dict[str, Any]:
     """Ratio and difference with paired bootstrap 95 % intervals: whole seeds are resampled."""
     rng = np.random.default_rng(0)
-    draws = rng.integers(0, len(differences), (2000, len(differences)))
-
-    def ratio(chosen: Iterable[int]) -> float:
-        own = expected_generations([reached[i] for i in chosen], total)
-        base = expected_generations([of_base[i] for i in chosen], total)
-        return own / base if np.isfinite(base) else np.nan
-
-    with np.errstate(invalid="ignore"):
-        ratios = np.array([ratio(draw) for draw in draws])
+    draws = rng.integers(0, len(differences), (10_000, len(differences)))
+    ratios = np.exp(log_ratios[draws].mean(axis=1))
     return {
-        "ratio": ratio(range(len(reached))),
+        "ratio": float(np.exp(log_ratios.mean())),
         "ratio_interval": _quantiles(ratios),
         "difference": float(interquartile_mean(differences)),
         "interval": _quantiles(interquartile_mean(differences[draws])),
@@ -127,7 +120,7 @@ def _compared(
 
 
 def _quantiles(values: np.ndarray) -> tuple[float, float]:
-    low, high = np.nanquantile(values, (0.025, 0.975), method="nearest")
+    low, high = np.quantile(values, (0.025, 0.975))
     return float(low), float(high)
 
 
@@ -155,7 +148,7 @@ def markdown(lines: Sequence[Line]) -> str:
             line["problem"],
             line["name"],
             f"{line['step_size']:g}",
-            "never" if np.isinf(line["expected"]) else f"{line['expected']:.0f}",
+            f"{line['generations']:.0f}",
             compared[0],
             f"{shown:.3g}{unit}",
             compared[1],
@@ -195,8 +188,9 @@ whose rows come from `python -m benchmarks.mutation_strategies` at commit
 {versions["device"]}.
 
 Every search has the same number of evaluations, and every operator its own step size, chosen on
-other seeds. *Generations to target*: generations spent for each run that reaches the target, which
-is what tuned Gaussian mutation reaches, in the median, after half of its generations. *Final
+other seeds. *Generations to target*: geometric mean over the seeds; the target is what Gaussian
+mutation reaches, in the median and at the step size for which that is lowest, after half of its
+generations, and a run that never reaches it counts as if it had at its end. *Final
 score*: interquartile mean over the seeds, of the share of discordant pairs among fresh held-out
 pairs, or of the distance to a function's minimal value. *Difference*: interquartile mean of the
 paired differences to Gaussian mutation, in points, or in powers of ten for functions. Intervals
@@ -234,12 +228,10 @@ def draw_intervals(lines: Sequence[Line], path: Path) -> None:
             axis.axis("off")
         for axis, problem in zip(axes.flat, problems, strict=False):
             members = [x for x in lines if x["problem"] == problem and "ratio" in x]
-            members = [x for x in members if np.isfinite(x["ratio"])]
             places = np.arange(len(members))
             bounds = np.array([x["ratio_interval"] for x in members]).T
-            high = np.where(np.isfinite(bounds[1]), bounds[1], 100.0)
             colors = ["0.6" if _is_control(x["name"]) else "tab:blue" for x in members]
-            axis.hlines(places, bounds[0], high, colors=colors)
+            axis.hlines(places, *bounds, colors=colors)
             axis.scatter([x["ratio"] for x in members], places, c=colors, s=12, zorder=3)
             axis.axvline(1.0, color="0.35", linestyle="--", linewidth=1)
             axis.set_xscale("log")
