@@ -44,7 +44,35 @@ class SNESState(snes.State):
     mutation: Any
 
 
-class Open_ES(open_es.Open_ES):  # noqa: N801
+class _Mutated:
+    """An evosax strategy that draws from a mutation operator where it would draw a Gaussian."""
+
+    _state: type
+    _mirrored = False
+
+    def __init__(
+        self, population_size: int, solution: Any, mutation: Mutation | None = None, **options: Any
+    ):
+        super().__init__(population_size, solution, **options)  # type: ignore[call-arg]
+        self.mutation = mutation
+
+    def _init(self: Any, key: jax.Array, params: Any) -> Any:
+        state = super()._init(key, params)  # type: ignore[misc]
+        if self.mutation is None:
+            return state
+        rows = self.population_size // 2 if self._mirrored else self.population_size
+        mutation = self.mutation.init(key, (rows, self.num_dims))
+        return self._state(**_fields(state), mutation=mutation)
+
+    def _ask(self: Any, key: jax.Array, state: Any, params: Any) -> tuple[jax.Array, Any]:
+        if self.mutation is None:
+            return super()._ask(key, state, params)  # type: ignore[misc]
+        mutation, z = self.mutation.sample(key, state.mutation)
+        z = jnp.concatenate([z, -z]) if self._mirrored else z
+        return state.mean + state.std * z, state.replace(mutation=mutation)
+
+
+class Open_ES(_Mutated, open_es.Open_ES):  # noqa: N801
     """OpenAI's evolution strategy (Salimans et al., arXiv 1703.03864) with a mutation operator.
 
     Args:
@@ -54,28 +82,10 @@ class Open_ES(open_es.Open_ES):  # noqa: N801
       **options: evosax's.
     """
 
-    def __init__(
-        self, population_size: int, solution: Any, mutation: Mutation | None = None, **options: Any
-    ):
-        super().__init__(population_size, solution, **options)
-        self.mutation = mutation
-
-    def _init(self, key: jax.Array, params: Any) -> Any:
-        state = super()._init(key, params)
-        if self.mutation is None:
-            return state
-        mutation = self.mutation.init(key, (self.population_size // 2, self.num_dims))
-        return OpenESState(**_fields(state), mutation=mutation)
-
-    def _ask(self, key: jax.Array, state: Any, params: Any) -> tuple[jax.Array, Any]:
-        if self.mutation is None:
-            return super()._ask(key, state, params)
-        mutation, z = self.mutation.sample(key, state.mutation)
-        population = state.mean + state.std * jnp.concatenate([z, -z])
-        return population, state.replace(mutation=mutation)
+    _state, _mirrored = OpenESState, True
 
 
-class SNES(snes.SNES):
+class SNES(_Mutated, snes.SNES):
     """Separable natural evolution strategy (Schaul, Glasmachers and Schmidhuber, GECCO 2011).
 
     Args:
@@ -85,24 +95,7 @@ class SNES(snes.SNES):
       **options: evosax's.
     """
 
-    def __init__(
-        self, population_size: int, solution: Any, mutation: Mutation | None = None, **options: Any
-    ):
-        super().__init__(population_size, solution, **options)
-        self.mutation = mutation
-
-    def _init(self, key: jax.Array, params: Any) -> Any:
-        state = super()._init(key, params)
-        if self.mutation is None:
-            return state
-        mutation = self.mutation.init(key, (self.population_size, self.num_dims))
-        return SNESState(**_fields(state), mutation=mutation)
-
-    def _ask(self, key: jax.Array, state: Any, params: Any) -> tuple[jax.Array, Any]:
-        if self.mutation is None:
-            return super()._ask(key, state, params)
-        mutation, z = self.mutation.sample(key, state.mutation)
-        return state.mean + state.std * z, state.replace(mutation=mutation)
+    _state = SNESState
 
 
 def _fields(state: Any) -> dict[str, Any]:
@@ -215,12 +208,14 @@ def reevaluate(strategy: Any, state: Any, evaluate: Callable[[Any], jax.Array]) 
 
     DifferentialEvolution and ChaoticEvolution keep a parent's fitness until a child beats it, so
     that under noise the luckiest stay; all others judge a candidate in the generation that drew
-    it, and once.
+    it, and once. A generation in which nothing could be judged leaves what was known.
     """
     if not isinstance(strategy, DifferentialEvolution | ChaoticEvolution):
         return state
     population = jax.vmap(strategy._unravel_solution)(state.population)
-    return state.replace(fitness=evaluate(population))
+    fitness = evaluate(population)
+    known = jnp.any(jnp.isfinite(fitness))
+    return state.replace(fitness=jnp.where(known, fitness, state.fitness))
 
 
 def incumbent(strategy: Any, state: Any) -> Any:

@@ -1,12 +1,21 @@
 """The tests run on the CPU, so that they say the same on every machine."""
 
+import atexit
 import os
+import shutil
 import struct
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 os.environ["JAX_PLATFORMS"] = "cpu"
+# What one test process has compiled, the others need not; the first of them makes the cache.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _compilations = tempfile.mkdtemp(prefix="edl_jax-compilations-")
+    atexit.register(shutil.rmtree, _compilations, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _compilations
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
 import pytest
 
