@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edl_jax.errors import EdlError
-from edl_jax.files import write_json
+from edl_jax.files import atomic_write
 from edl_jax.runs import environment
 
 RESULTS = Path(__file__).parent / "results"
@@ -58,7 +58,15 @@ class ResultsFile:
             for row in rows:
                 self._index[self._key_of(row)] = {**row, "commit": COMMIT}
             self.rows = list(self._index.values())
-            write_json(self.path, {"meta": meta(), "rows": self.rows})
+            write_rows(self.path, meta(), self.rows)
+
+
+def write_rows(path: Path, meta: dict[str, Any], rows: Sequence[dict[str, Any]]) -> None:
+    """Write a results file, a row a line."""
+    head = json.dumps(meta, indent=1)
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    with atomic_write(path) as file:
+        file.write(f'{{"meta": {head},\n"rows": [\n{lines}\n]}}\n'.encode())
 
 
 @contextlib.contextmanager

@@ -179,9 +179,9 @@ def test_names_tell_the_operators_apart():
 def test_every_problem_gives_finite_fitness_and_a_score(name):
     problem = PROBLEMS[name]()
     keys = jax.random.split(jax.random.key(0), 3)
-    candidate = problem.init(keys[0])
-    fitness = problem.evaluate(candidate, problem.sample(keys[1]))
-    again = problem.evaluate(candidate, problem.sample(keys[2]))
+    candidate = jax.jit(problem.init)(keys[0])
+    judge = jax.jit(lambda key: problem.evaluate(candidate, problem.sample(key)))
+    fitness, again = judge(keys[1]), judge(keys[2])
 
     assert np.isfinite(fitness)
     deterministic = name in ("sphere", "rosenbrock", "rastrigin", "ellipsoidal")
