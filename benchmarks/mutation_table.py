@@ -236,7 +236,7 @@ def draw_intervals(lines: Sequence[Line], path: Path) -> None:
             axis.axvline(1.0, color="0.35", linestyle="--", linewidth=1)
             axis.set_xscale("log")
             axis.set_xlim(0.4, 5)
-            axis.set_xticks([0.5, 0.8, 1, 2, 4])
+            axis.set_xticks([0.5, 1, 2, 4])
             axis.xaxis.set_major_formatter("{x:g}")
             axis.minorticks_off()
             axis.set_yticks(places, [x["name"] for x in members], fontsize=7)
