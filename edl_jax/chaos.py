@@ -229,3 +229,4 @@ MAPS: dict[str, ChaoticMap] = {
         ),
     )
 }
+"""Name to map."""

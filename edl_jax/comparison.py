@@ -48,7 +48,8 @@ def paired_difference(
 
     Args:
       rows: the runs of both losses, over the same seeds.
-      loss, reference: which two losses.
+      loss: the loss that is compared.
+      reference: the loss that it is compared with.
       metric: which figure.
 
     Returns:

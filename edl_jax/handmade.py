@@ -299,3 +299,4 @@ LOSSES: dict[str, Handmade] = {
         baikal,
     )
 }
+"""Name to loss, in optax's convention."""

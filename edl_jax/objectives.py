@@ -239,6 +239,7 @@ def scale_guard(loss: Loss, problem: Problem) -> jax.Array:
 TERMS: dict[str, Callable[[Loss, Problem, ObjectiveConfig], jax.Array]] = {
     f.__name__: f for f in (clean_ranking, noisy_ranking, proper_ranking, trainability)
 }
+"""Name to term: ``(loss, problem, config) -> scalar``, smaller for the better loss."""
 
 
 class Objective(NamedTuple):

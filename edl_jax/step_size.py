@@ -29,6 +29,7 @@ SCHEDULES = (
     "csa",
     "self_adaptation",
 )
+"""Names of the step-size controls that :func:`make_control` makes."""
 
 
 class Selection(NamedTuple):

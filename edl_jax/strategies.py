@@ -112,6 +112,7 @@ STRATEGIES: dict[str, Callable[..., Any]] = {
     "SimpleGA": SimpleGA,
     "DifferentialEvolution": DifferentialEvolution,
 }
+"""Name to constructor, with evosax's interface."""
 
 
 def make_strategy(
