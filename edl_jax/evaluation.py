@@ -79,7 +79,7 @@ def evaluate(graphdef: Any, params: Any, batch_stats: Any, examples: Examples) -
 
     Args:
       graphdef: the network's structure.
-      params: its trained arrays, as in :class:`TrainState`.
+      params: its trained arrays, as in :class:`edl_jax.train_step.TrainState`.
       batch_stats: those of its normalisation.
       examples: what to measure on; ``mean`` and ``std`` are those of the training images.
 
