@@ -53,7 +53,7 @@ def paired_difference(
       metric: which figure.
 
     Returns:
-      ``loss``, ``reference``, ``metric``, ``mean``, ``num_seeds`` and ``interval``: the 95 %
+      ``loss``, ``reference``, ``metric``, ``mean``, ``num_seeds`` and ``interval``, the 95 %
       bootstrap interval from :data:`MIN_SEEDS` seeds on, else ``None``. ``mean`` too is ``None``
       if a run's figure is.
 
