@@ -139,6 +139,9 @@ class EvolutionConfig:
     """Where schedules that fall end: exponential, cosine, chaotic_annealing."""
     restart_after: int = 0
     """Generations without progress after which a search begins anew; 0 never."""
+    candidates_at_once: int = 0
+    """Candidates that a device evaluates at the same time; fewer need less memory. 0 takes as many
+    as fit into 1 GiB by an estimate."""
     mixture: MixtureConfig = field(default_factory=MixtureConfig)
     """Weights of the synthetic mixture's components."""
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
@@ -150,6 +153,7 @@ class EvolutionConfig:
         _require_int(self, "batch_size", 16, 100_000_000)
         _require_int(self, "num_classes", 2, 1_000_000)
         _require_int(self, "width", 1, 65_536)
+        _require_int(self, "candidates_at_once", 0, 10_000_000)
         require_one_of("strategy", self.strategy, STRATEGY_NAMES)
         require_one_of("network", self.network, get_args(Network))
         require_one_of("mutation", self.mutation, get_args(MutationName))

@@ -1,10 +1,11 @@
 """The evolution of a loss: ask, evaluate the population, tell, inside one ``lax.scan``.
 
 ``make_evolution(config)`` returns pure functions. A chunk of generations is one compiled program
-that never returns to the host; seeds are a ``jax.vmap`` over keys away.
+that never returns to the host; seeds are a ``jax.vmap`` over keys away. The population is spread
+over all devices, see :mod:`edl_jax.sharding`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from edl_jax.config import EvolutionConfig
 from edl_jax.mutation import make_mutation
 from edl_jax.networks import Network, Params, make_network
 from edl_jax.objectives import Objective, make_objective
+from edl_jax.sharding import make_layout
 from edl_jax.strategies import incumbent, init_strategy, make_strategy, reevaluate
 from edl_jax.streams import make_stream
 
@@ -74,12 +76,17 @@ class Evolution(NamedTuple):
     network: Network
 
 
-def make_evolution(config: EvolutionConfig, objective: Objective | None = None) -> Evolution:
+def make_evolution(
+    config: EvolutionConfig,
+    objective: Objective | None = None,
+    devices: Sequence[jax.Device] | None = None,
+) -> Evolution:
     """Build the search that ``config`` describes.
 
     Args:
       config: population, strategy, network, mixture, objective.
       objective: replaces the one that ``config.objective`` describes.
+      devices: what the population is spread over; by default all devices of all processes.
 
     Returns:
       Pure functions; all of them may be put under ``jax.jit`` and ``jax.vmap``.
@@ -97,6 +104,7 @@ def make_evolution(config: EvolutionConfig, objective: Objective | None = None) 
     """
     network = make_network(config.network, config.width, config.num_classes)
     objective = objective or make_objective(config)
+    layout = make_layout(config.population_size, devices)
     strategy, params = make_strategy(
         config.strategy,
         config.population_size,
@@ -121,11 +129,11 @@ def make_evolution(config: EvolutionConfig, objective: Objective | None = None) 
         restart_after=config.restart_after,
     )
 
-    def evaluate(population: Params, problem: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
-        def of_candidate(candidate: Params) -> tuple[jax.Array, dict[str, jax.Array]]:
-            return objective.evaluate(partial(network.apply, candidate), problem)
+    def of_candidate(candidate: Params, problem: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
+        return objective.evaluate(partial(network.apply, candidate), problem)
 
-        fitness, terms = jax.vmap(of_candidate)(population)
+    def evaluate(population: Params, problem: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
+        fitness, terms = layout.map(of_candidate, population, problem, config.candidates_at_once)
         return jnp.where(jnp.isfinite(fitness), fitness, jnp.inf), terms
 
     def init(key: jax.Array) -> EvolutionState:
@@ -135,10 +143,10 @@ def make_evolution(config: EvolutionConfig, objective: Objective | None = None) 
             strategy,
             params,
             strategy_key,
-            population,
+            layout.split(population),
             lambda population: evaluate(population, objective.sample(problem_key))[0],
         )
-        return EvolutionState(state, run_key, jnp.zeros((), jnp.int32))
+        return layout.split(EvolutionState(state, run_key, jnp.zeros((), jnp.int32)))
 
     def generation(state: EvolutionState, _: None) -> tuple[EvolutionState, GenerationInfo]:
         key = jax.random.fold_in(state.key, state.generation)
@@ -146,6 +154,7 @@ def make_evolution(config: EvolutionConfig, objective: Objective | None = None) 
         problem = objective.sample(problem_key)
         current = reevaluate(strategy, state.strategy, lambda known: evaluate(known, problem)[0])
         population, asked = strategy.ask(ask_key, current, params)
+        population = layout.split(population)
         fitness, terms = evaluate(population, problem)
         told, _ = strategy.tell(tell_key, population, fitness, asked, params)
         finite = jnp.isfinite(fitness)
@@ -156,13 +165,17 @@ def make_evolution(config: EvolutionConfig, objective: Objective | None = None) 
             num_failed=jnp.sum(~finite, dtype=jnp.int32),
             terms=jax.tree.map(lambda values: values[best], terms),
         )
-        return EvolutionState(told, state.key, state.generation + 1), info
+        state = EvolutionState(told, state.key, state.generation + 1)
+        return layout.split(state), layout.gather(info)
 
     @partial(jax.jit, static_argnums=1)
     def run(state: EvolutionState, generations: int) -> tuple[EvolutionState, GenerationInfo]:
         return jax.lax.scan(generation, state, length=generations)
 
-    return Evolution(jax.jit(init), run, lambda state: incumbent(strategy, state.strategy), network)
+    def params_of(state: EvolutionState) -> Params:
+        return layout.gather(incumbent(strategy, state.strategy))
+
+    return Evolution(jax.jit(init), run, jax.jit(params_of), network)
 
 
 def with_restarts(evolution: Evolution, num_restarts: int) -> Evolution:
