@@ -247,3 +247,42 @@ class RunOptions:
             for name, value in asdict(self).items()
             if name not in own
         }
+
+
+@dataclass(frozen=True)
+class ClusterOptions(RunOptions):
+    """How a command runs as several processes; none of it decides the outcome but for rounding."""
+
+    distributed: bool = False
+    """Be one of several processes that share the population, each started with the same options."""
+    coordinator_address: str | None = None
+    """HOST:PORT at which the first process can be reached; by default as the cluster says."""
+    num_processes: int | None = None
+    """How many processes there are; by default as the cluster says."""
+    process_id: int | None = None
+    """Which one this is, from 0; by default as the cluster says."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        own = {f.name: getattr(self, f.name) for f in fields(ClusterOptions)[-3:]}
+        for name, value in own.items():
+            require(self.distributed or value is None, name, value, "--distributed with it")
+        if not self.distributed:
+            return
+        address, count, number = own.values()
+        host, _, port = (address or "host:1").rpartition(":")
+        sound = bool(host) and port.isdecimal() and 0 < int(port) < 2**16
+        require(sound, "coordinator_address", address, "HOST:PORT")
+        require(count is None or count >= 1, "num_processes", count, "a whole number of at least 1")
+        most = "num_processes - 1" if count is None else f"{count - 1:,}"
+        ok = number is None or 0 <= number < (count or math.inf)
+        require(ok, "process_id", number, f"a whole number from 0 to {most}")
+        require(not self.resume, "resume", "with --distributed", "one of the two: such a run "
+                "writes no checkpoints; without --distributed it begins anew")  # fmt: skip
+        require(self.output_dir is not None, "distributed", "without --output-dir",
+                "a directory, the same for all processes")  # fmt: skip
+
+    def recorded(self) -> dict[str, Any]:
+        """What decides the run's outcome, JSON-serialisable: all but these options."""
+        own = {f.name for f in fields(ClusterOptions)}
+        return {name: value for name, value in super().recorded().items() if name not in own}

@@ -146,6 +146,9 @@ def make_evolution(
             layout.split(population),
             lambda population: evaluate(population, objective.sample(problem_key))[0],
         )
+        # Python numbers in a strategy's state are of weak type, the scan's are not: the second
+        # chunk of generations would be compiled anew.
+        state = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf)), state)
         return layout.split(EvolutionState(state, run_key, jnp.zeros((), jnp.int32)))
 
     def generation(state: EvolutionState, _: None) -> tuple[EvolutionState, GenerationInfo]:

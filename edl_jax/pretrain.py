@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from edl_jax import cli
-from edl_jax.config import EvolutionConfig, ObjectiveConfig, RunOptions
+from edl_jax.config import ClusterOptions, EvolutionConfig, ObjectiveConfig
 from edl_jax.errors import EdlError, require
 from edl_jax.interrupts import StopRequest
 from edl_jax.runs import RunDirectory, is_finished
@@ -19,7 +19,7 @@ PROG = "python -m edl_jax.pretrain"
 
 
 @dataclass(frozen=True)
-class PretrainConfig(RunOptions, EvolutionConfig):
+class PretrainConfig(ClusterOptions, EvolutionConfig):
     """Evolve a classification loss on synthetic prediction-label pairs, without any data."""
 
     preset: Literal["base", "paper", "quick", "robust"] = "base"
@@ -32,7 +32,7 @@ class PretrainConfig(RunOptions, EvolutionConfig):
     """Seed of initial weights, mutations and synthetic pairs."""
 
     def __post_init__(self) -> None:
-        RunOptions.__post_init__(self)
+        ClusterOptions.__post_init__(self)
         EvolutionConfig.__post_init__(self)
         restarts = self.num_restarts
         require(1 <= restarts <= 1000, "num_restarts", restarts, "a whole number from 1 to 1,000")
@@ -147,7 +147,8 @@ def pretrain(
         return held_out(partial(evolution.network.apply, params), key, config)
 
     def searches(state: Any) -> list[Any]:
-        params = evolution.params(state)
+        # On the host: what follows is small, and every process does it for itself.
+        params = jax.device_get(evolution.params(state))
         if num_restarts == 1:
             return [params]
         return [jax.tree.map(lambda leaf, i=i: leaf[i], params) for i in range(num_restarts)]
@@ -222,20 +223,45 @@ def command(args: list[str] | None = None) -> None:
     if config.resume and config.output_dir and is_finished(config.output_dir):
         print(f"{config.output_dir}: this run is finished, there is nothing to go on with")
         return
-    with (
-        RunDirectory(
-            config.output_dir,
-            "pretrain",
-            config.recorded(),
-            resume=config.resume,
-            overwrite=config.overwrite,
-        ) as run,
-        StopRequest() as stop,
-    ):
-        _run(config, run, stop)
+    if config.distributed:
+        _distributed(config)
+    else:
+        with _directory(config) as run, StopRequest() as stop:
+            _run(config, run, stop)
 
 
-def _run(config: PretrainConfig, run: RunDirectory, stop: StopRequest) -> None:
+def _directory(config: PretrainConfig) -> RunDirectory:
+    return RunDirectory(
+        config.output_dir,
+        "pretrain",
+        config.recorded(),
+        resume=config.resume,
+        overwrite=config.overwrite,
+    )
+
+
+def _distributed(config: PretrainConfig) -> None:
+    """The run as one of several processes: all evolve, and the first one writes."""
+    from edl_jax.distributed import all_ready, processes
+
+    with processes(config) as first:
+        if not first:
+            if not all_ready(True):
+                raise EdlError("the first process could not begin; it says why")
+            pretrain(evolution_config(config), config.seed, num_restarts=config.num_restarts)
+            return
+        try:
+            run = _directory(config)
+        except EdlError:
+            all_ready(False)
+            raise
+        with run:
+            all_ready(True)
+            _run(config, run, None)
+
+
+def _run(config: PretrainConfig, run: RunDirectory, stop: StopRequest | None) -> None:
+    """Evolve into ``run``; ``stop`` None leaves out checkpoints."""
     from rich.console import Console
     from rich.table import Table
 
@@ -245,7 +271,7 @@ def _run(config: PretrainConfig, run: RunDirectory, stop: StopRequest) -> None:
 
     console = Console()
     console.print(f"Evolving [bold]{config.preset}[/], seed {config.seed}, into {run.path}")
-    checkpoints = checkpoint.Checkpoints(run, config.checkpoint_every, stop)
+    checkpoints = checkpoint.Checkpoints(run, config.checkpoint_every, stop) if stop else None
     tensorboard.attach(run, config.tensorboard, step="generation")
     with cli.progress("generations/s") as progress:
         task = progress.add_task("starting", total=config.num_generations)
@@ -266,7 +292,8 @@ def _run(config: PretrainConfig, run: RunDirectory, stop: StopRequest) -> None:
             best = float(chunk.info.best_fitness[-1])
             text = f"fitness {best:.4g}, discordance {chunk.discordance:.2%}"
             progress.update(task, completed=chunk.generation, description=text)
-            checkpoints.offer(chunk.state)
+            if checkpoints:
+                checkpoints.offer(chunk.state)
 
         provenance = {"config": config.recorded(), "environment": environment()}
         loss, figures = pretrain(
@@ -274,7 +301,7 @@ def _run(config: PretrainConfig, run: RunDirectory, stop: StopRequest) -> None:
             config.seed,
             on_chunk,
             provenance,
-            checkpoints.restore,
+            checkpoints.restore if checkpoints else lambda state: None,
             config.num_restarts,
             lambda stage: progress.update(task, description=stage),
         )

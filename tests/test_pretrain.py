@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edl_jax import cli, engine, pretrain
-from edl_jax.config import RunOptions
+from edl_jax.config import ClusterOptions
 from edl_jax.interrupts import Stopped
 from edl_jax.losses import descent_scale, load_loss
 
@@ -75,7 +75,7 @@ def test_the_configuration_says_all_that_is_needed_to_run_again(run):
 
     assert config.pop("command") == "pretrain"
     known = {field.name for field in dataclasses.fields(pretrain.PretrainConfig)}
-    assert config.keys() == known - {f.name for f in dataclasses.fields(RunOptions)}
+    assert config.keys() == known - {f.name for f in dataclasses.fields(ClusterOptions)}
     assert config["seed"] == 3
     assert config["population_size"] == 8
     assert config["mixture"]["graded"] > 0
