@@ -9,7 +9,10 @@ from collections.abc import Iterator
 
 from edl_jax.config import ClusterOptions
 from edl_jax.errors import EdlError
+from edl_jax.interrupts import StopRequest
 
+# A process that is killed says nothing; the others end when they have not heard of it so long.
+_DEAD_AFTER_S = 20
 _FROM_CLUSTER = (
     "expected --coordinator-address, --num-processes and --process-id, or a cluster that says "
     "them (SLURM, Open MPI, Kubernetes)"
@@ -27,11 +30,15 @@ def processes(options: ClusterOptions) -> Iterator[bool]:
     """
     import jax
 
-    # It would take SIGTERM for itself; without a checkpoint there is nothing to end orderly.
+    # SIGTERM is ours, see stop_together.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
-            options.coordinator_address, options.num_processes, options.process_id
+            options.coordinator_address,
+            options.num_processes,
+            options.process_id,
+            heartbeat_timeout_seconds=_DEAD_AFTER_S,
+            shutdown_timeout_seconds=_DEAD_AFTER_S,
         )
     except ValueError as error:
         raise EdlError(f"--distributed: {_FROM_CLUSTER} ({_line(error)})") from None
@@ -46,12 +53,27 @@ def processes(options: ClusterOptions) -> Iterator[bool]:
             jax.distributed.shutdown()
 
 
-def all_ready(ready: bool) -> bool:
-    """Whether every process is ready; each of them must ask."""
+def all_ready(ready: bool = True) -> bool:
+    """Whether every process is ready; each of them must ask, and waits for the others."""
+    return min(_of_all(int(ready))) == 1
+
+
+def stop_together(stop: StopRequest, line: str) -> None:
+    """End all processes here if any of them was asked to stop; each of them must ask.
+
+    Raises:
+      Stopped: one of them was.
+    """
+    stop.signal = max(_of_all(stop.signal or 0)) or None
+    if stop.signal is not None:
+        stop.end(line)
+
+
+def _of_all(value: int) -> list[int]:
     import numpy as np
     from jax.experimental import multihost_utils
 
-    return bool(np.all(multihost_utils.process_allgather(np.array(ready))))
+    return multihost_utils.process_allgather(np.array(value)).ravel().tolist()
 
 
 def _line(error: Exception) -> str:

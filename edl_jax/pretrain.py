@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
-from edl_jax import cli
+from edl_jax import checkpoint, cli
 from edl_jax.config import ClusterOptions, EvolutionConfig, ObjectiveConfig
 from edl_jax.errors import EdlError, require
 from edl_jax.interrupts import StopRequest
@@ -227,7 +227,8 @@ def command(args: list[str] | None = None) -> None:
         _distributed(config)
     else:
         with _directory(config) as run, StopRequest() as stop:
-            _run(config, run, stop)
+            checkpoints = checkpoint.Checkpoints(run, config.checkpoint_every, stop)
+            _run(config, run, lambda chunk: checkpoints.offer(chunk.state), checkpoints.restore)
 
 
 def _directory(config: PretrainConfig) -> RunDirectory:
@@ -242,36 +243,45 @@ def _directory(config: PretrainConfig) -> RunDirectory:
 
 def _distributed(config: PretrainConfig) -> None:
     """The run as one of several processes: all evolve, and the first one writes."""
-    from edl_jax.distributed import all_ready, processes
+    from edl_jax.distributed import all_ready, processes, stop_together
 
-    with processes(config) as first:
-        if not first:
-            if not all_ready(True):
-                raise EdlError("the first process could not begin; it says why")
-            pretrain(evolution_config(config), config.seed, num_restarts=config.num_restarts)
-            return
-        try:
-            run = _directory(config)
-        except EdlError:
-            all_ready(False)
-            raise
-        with run:
-            all_ready(True)
-            _run(config, run, None)
+    with processes(config) as first, StopRequest() as stop:
+
+        def on_chunk(chunk: Chunk) -> None:
+            stop_together(stop, "a run of several processes writes no checkpoints")
+
+        if first:
+            try:
+                run = _directory(config)
+            except EdlError:
+                all_ready(False)
+                raise
+            with run:
+                all_ready()
+                _run(config, run, on_chunk)
+        elif all_ready():
+            search = evolution_config(config)
+            pretrain(search, config.seed, on_chunk, num_restarts=config.num_restarts)
+        else:
+            raise EdlError("the first process could not begin; it says why")
+        all_ready()
 
 
-def _run(config: PretrainConfig, run: RunDirectory, stop: StopRequest | None) -> None:
-    """Evolve into ``run``; ``stop`` None leaves out checkpoints."""
+def _run(
+    config: PretrainConfig,
+    run: RunDirectory,
+    after_chunk: Callable[[Chunk], None],
+    restore: Callable[[Any], Any | None] = lambda state: None,
+) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from edl_jax import checkpoint, plots, tensorboard
+    from edl_jax import plots, tensorboard
     from edl_jax.losses import ARTIFACT
     from edl_jax.runs import environment
 
     console = Console()
     console.print(f"Evolving [bold]{config.preset}[/], seed {config.seed}, into {run.path}")
-    checkpoints = checkpoint.Checkpoints(run, config.checkpoint_every, stop) if stop else None
     tensorboard.attach(run, config.tensorboard, step="generation")
     with cli.progress("generations/s") as progress:
         task = progress.add_task("starting", total=config.num_generations)
@@ -292,8 +302,7 @@ def _run(config: PretrainConfig, run: RunDirectory, stop: StopRequest | None) ->
             best = float(chunk.info.best_fitness[-1])
             text = f"fitness {best:.4g}, discordance {chunk.discordance:.2%}"
             progress.update(task, completed=chunk.generation, description=text)
-            if checkpoints:
-                checkpoints.offer(chunk.state)
+            after_chunk(chunk)
 
         provenance = {"config": config.recorded(), "environment": environment()}
         loss, figures = pretrain(
@@ -301,7 +310,7 @@ def _run(config: PretrainConfig, run: RunDirectory, stop: StopRequest | None) ->
             config.seed,
             on_chunk,
             provenance,
-            checkpoints.restore if checkpoints else lambda state: None,
+            restore,
             config.num_restarts,
             lambda stage: progress.update(task, description=stage),
         )
