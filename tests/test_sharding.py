@@ -111,8 +111,8 @@ assert len(jax.devices()) == 8
 found = {}
 for name, numbers, changes in [
     ("ES", (1, 2, 4, 8), {}),
-    ("uneven", (1, 8), {"population_size": 10, "mutation": "chaotic", "candidates_at_once": 1}),
-    ("parents", (1, 2), {"population_size": 10, "strategy": "DifferentialEvolution"}),
+    ("uneven", (1, 8), {"population_size": 10, "strategy": "DifferentialEvolution",
+                        "candidates_at_once": 1}),
 ]:
     for n in numbers:
         params, fitness = search(jax.devices()[:n], **changes)
@@ -130,7 +130,7 @@ def test_any_number_of_devices_gives_what_one_gives(tmp_path):
         env=environment(JAX_NUM_CPU_DEVICES="8"),
     )
     found = np.load(tmp_path / "found.npz")
-    assert len(found.files) == 8
+    assert len(found.files) == 6
     for name in found.files:
         one = found[f"{name.partition('/')[0]}/1"]
         np.testing.assert_allclose(found[name], one, rtol=1e-4, atol=1e-5, err_msg=name)
