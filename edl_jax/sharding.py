@@ -19,7 +19,7 @@ AXIS = "candidates"
 
 # What the intermediate values of one evaluation may take on a device. A constant, not a share of
 # the device's memory, so that a configuration is the same program everywhere.
-MEMORY_BYTES = 2**30
+MEMORY_BYTES = 2**29
 # How many values as large as the largest one are taken to be alive at the same time.
 _ALIVE = 4
 

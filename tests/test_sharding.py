@@ -79,7 +79,7 @@ def test_a_chunk_holds_no_more_candidates_than_it_may(at_once):
 
     (scan,) = [e for e in jaxpr.eqns if e.primitive.name == "scan"]
     at_once = at_once or candidates_at_once(evaluate, population, problem)
-    assert 1 <= at_once <= 2**30 // 2**22
+    assert 1 <= at_once <= 2**29 // 2**22
     shapes = [v.aval.shape for e in scan.params["jaxpr"].jaxpr.eqns for v in e.outvars]
     assert max(shape[0] for shape in shapes if len(shape) == 2) in (at_once, at_once - 1)
 
