@@ -162,6 +162,10 @@ def make_evolution(
         told, _ = strategy.tell(tell_key, population, fitness, asked, params)
         finite = jnp.isfinite(fitness)
         best = jnp.argmin(fitness)
+        if layout.mesh is not None:
+            found = strategy._ravel_solution(layout.pick(population, best))
+            better = told.best_fitness < asked.best_fitness
+            told = told.replace(best_solution=jnp.where(better, found, asked.best_solution))
         info = GenerationInfo(
             best_fitness=fitness[best],
             mean_fitness=jnp.mean(fitness, where=finite),

@@ -68,6 +68,21 @@ class Layout:
             tree,
         )
 
+    def pick(self, population: Any, index: jax.Array) -> Any:
+        """One candidate out of ``population``, a pytree whose leaves lead with population_size.
+
+        By its index alone each device would fetch all candidates; a sum fetches one.
+        """
+        if self.mesh is None:
+            return jax.tree.map(lambda leaf: leaf[index], population)
+
+        def of(leaf: jax.Array) -> jax.Array:
+            chosen = jnp.arange(self.population_size) == index
+            chosen = chosen.reshape(-1, *(1,) * (leaf.ndim - 1))
+            return jnp.sum(jnp.where(chosen, leaf, 0), axis=0, dtype=leaf.dtype)
+
+        return jax.tree.map(of, population)
+
     def map(
         self, evaluate: Callable[[Any, Any], Any], population: Any, problem: Any, at_once: int = 0
     ) -> Any:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -39,6 +40,15 @@ def search(devices=None, **changes):
     evolution = make_evolution(dataclasses.replace(config, **changes), devices=devices)
     state, info = evolution.run(evolution.init(jax.random.key(0)), GENERATIONS)
     return evolution.params(state)["theta"], info.mean_fitness
+
+
+def compiled(strategy, devices):
+    """The program of ``GENERATIONS`` generations, as XLA has it for each device."""
+    evolution = make_evolution(
+        EvolutionConfig(**SMALL, objective=CLEAN, strategy=strategy), devices=devices
+    )
+    state = evolution.init(jax.random.key(0))
+    return evolution.run.lower(state, GENERATIONS).compile().as_text()
 
 
 # --- chunks ------------------------------------------------------------------------------------
@@ -106,7 +116,7 @@ ON_DEVICES = """
 import sys
 import jax, numpy as np
 sys.path.insert(0, "tests")
-from test_sharding import search
+from test_sharding import compiled, search
 assert len(jax.devices()) == 8
 found = {}
 for name, numbers, changes in [
@@ -118,22 +128,30 @@ for name, numbers, changes in [
         params, fitness = search(jax.devices()[:n], **changes)
         assert len(params.devices()) == n, (name, n)
         found[f"{name}/{n}"] = np.concatenate([params, fitness])
+print(compiled("ES", jax.devices()[:4]))
 np.savez(sys.argv[1], **found)
 """
 
 
 def test_any_number_of_devices_gives_what_one_gives(tmp_path):
     """Populations that the devices do not divide too, and those that carry parents."""
-    subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "-c", ON_DEVICES, tmp_path / "found.npz"],
         check=True,
         env=environment(JAX_NUM_CPU_DEVICES="8"),
+        stdout=subprocess.PIPE,
+        text=True,
     )
     found = np.load(tmp_path / "found.npz")
     assert len(found.files) == 6
     for name in found.files:
         one = found[f"{name.partition('/')[0]}/1"]
         np.testing.assert_allclose(found[name], one, rtol=1e-4, atol=1e-5, err_msg=name)
+
+    # Fitness is gathered, of all 16 candidates; their parameters, 8 each, never are.
+    gathered = re.findall(r"= f32\[([\d,]+)\]\S* all-gather", ended.stdout)
+    assert set(gathered) == {"16"}
+    assert re.findall(r" all-reduce\(", ended.stdout)
 
 
 # --- processes ---------------------------------------------------------------------------------
