@@ -72,8 +72,62 @@ class Curve(NamedTuple):
     final: np.ndarray
 
 
-def make_searches(problem: Any, variant: Variant) -> Callable[[Any, Any], Any]:
-    """``(step_sizes, keys) -> (scores, final)``, one search for each of both, compiled once."""
+class Shared(NamedTuple):
+    """What all operators share on a problem: compiled once, and the same for each seed.
+
+    Attributes:
+      draw: ``keys -> instances``, what each search is judged on in each generation; leaves lead
+        with ``(runs, num_generations)``.
+      score: ``(found, keys) -> (scores, final)``, the fields of :class:`Curve`; the leaves of
+        ``found`` lead with ``(runs, checks)``.
+    """
+
+    draw: Callable[[Any], Any]
+    score: Callable[[Any, Any], tuple[Any, Any]]
+
+
+def check_every(num_generations: int) -> int:
+    """Generations between two scores."""
+    return -(-num_generations // CHECKS)
+
+
+def keys_of(key: Any) -> dict[str, Any]:
+    """The keys of a search, from that of its seed."""
+    import jax
+
+    names = ("start", "first", "strategy", "score", "run")
+    return dict(zip(names, jax.random.split(key, 5), strict=True))
+
+
+def make_shared(problem: Any) -> Shared:
+    """What is drawn and how it is scored, on ``problem``."""
+    import jax
+    import jax.numpy as jnp
+
+    generations = CHECKS * check_every(problem.num_generations)
+
+    def draw(key: jax.Array) -> Any:
+        def instance(number: jax.Array) -> Any:
+            keys = jax.random.split(jax.random.fold_in(keys_of(key)["run"], number), 3)
+            return problem.sample(keys[0])
+
+        return jax.lax.map(instance, jnp.arange(generations))
+
+    def score(found: Any, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        key = keys_of(key)["score"]
+        scores = jax.lax.map(lambda x: problem.score(x, key, MONITOR_PAIRS), found)
+        last = jax.tree.map(lambda leaf: leaf[-1], found)
+        return scores, problem.score(last, jax.random.fold_in(key, 1), FINAL_PAIRS)
+
+    return Shared(jax.jit(jax.vmap(draw)), jax.jit(jax.vmap(score)))
+
+
+def make_searches(problem: Any, variant: Variant) -> Callable[[Any, Any, Any], Any]:
+    """``(step_sizes, keys, instances) -> found``, one search for each, compiled once.
+
+    ``found`` is what each search stands for at each check, its leaves leading with
+    ``(runs, checks)``.
+    """
     import jax
     import jax.numpy as jnp
 
@@ -82,7 +136,6 @@ def make_searches(problem: Any, variant: Variant) -> Callable[[Any, Any], Any]:
     from edl_jax.streams import make_stream
 
     chaos = (variant.map, variant.dynamics, variant.orbits)
-    every = -(-problem.num_generations // CHECKS)
     size = problem.population_size
     example = jax.tree.map(
         lambda leaf: jnp.zeros(leaf.shape), jax.eval_shape(problem.init, jax.random.key(0))
@@ -103,9 +156,9 @@ def make_searches(problem: Any, variant: Variant) -> Callable[[Any, Any], Any]:
     )
     moves = variant.strategy != "ChaoticEvolution"
 
-    def search(step_size: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        start_key, first_key, strategy_key, score_key, run_key = jax.random.split(key, 5)
-        starts = jax.vmap(problem.init)(jax.random.split(start_key, size))
+    def search(step_size: jax.Array, key: jax.Array, instances: Any) -> Any:
+        keys = keys_of(key)
+        starts = jax.vmap(problem.init)(jax.random.split(keys["start"], size))
 
         def candidate(relative: Any) -> Any:
             # A distribution is moved in units of the step size about its start, so that one
@@ -120,34 +173,36 @@ def make_searches(problem: Any, variant: Variant) -> Callable[[Any, Any], Any]:
 
             return jax.vmap(one)(population)
 
-        def generation(state: Any, number: jax.Array) -> tuple[Any, None]:
-            keys = jax.random.split(jax.random.fold_in(run_key, number), 3)
-            instance = problem.sample(keys[0])
+        def generation(state: Any, drawn: Any) -> tuple[Any, None]:
+            number, instance = drawn
+            run_keys = jax.random.split(jax.random.fold_in(keys["run"], number), 3)
             state = reevaluate(strategy, state, lambda known: evaluate(known, instance))
-            population, state = strategy.ask(keys[1], state, params)
+            population, state = strategy.ask(run_keys[1], state, params)
             fitness = evaluate(population, instance)
-            return strategy.tell(keys[2], population, fitness, state, params)[0], None
+            return strategy.tell(run_keys[2], population, fitness, state, params)[0], None
 
-        def stretch(state: Any, numbers: jax.Array) -> tuple[Any, jax.Array]:
-            state, _ = jax.lax.scan(generation, state, numbers)
-            found = candidate(incumbent(strategy, state))
-            return state, problem.score(found, score_key, MONITOR_PAIRS)
+        def stretch(state: Any, drawn: Any) -> tuple[Any, Any]:
+            state, _ = jax.lax.scan(generation, state, drawn)
+            return state, candidate(incumbent(strategy, state))
+
+        def first_fitness(population: Any) -> jax.Array:
+            return evaluate(population, problem.sample(keys["first"]))
 
         first = jax.tree.map(lambda x: 0 * x, starts) if moves else starts
-        state = init_strategy(
-            strategy, params, strategy_key, first, lambda p: evaluate(p, problem.sample(first_key))
+        state = init_strategy(strategy, params, keys["strategy"], first, first_fitness)
+        every = check_every(problem.num_generations)
+        drawn = jax.tree.map(
+            lambda leaf: leaf.reshape(CHECKS, every, *leaf.shape[1:]),
+            (jnp.arange(CHECKS * every), instances),
         )
-        numbers = jnp.arange(CHECKS * every).reshape(CHECKS, every)
-        state, scores = jax.lax.scan(stretch, state, numbers)
-        final_key = jax.random.fold_in(score_key, 1)
-        return scores, problem.score(candidate(incumbent(strategy, state)), final_key, FINAL_PAIRS)
+        return jax.lax.scan(stretch, state, drawn)[1]
 
     return jax.jit(jax.vmap(search))
 
 
 def generations_to(target: float, curve: Curve, num_generations: int) -> list[int | None]:
     """Generations until each search's score first was at the target, or None."""
-    every = -(-num_generations // CHECKS)
+    every = check_every(num_generations)
     found = []
     for scores in curve.scores:
         reached = np.flatnonzero(scores <= target)
@@ -167,7 +222,11 @@ def log_generations(generations: Sequence[int | None], num_generations: int) -> 
 
 
 def run_variant(
-    problem: Any, variant: Variant, target: float | None, config: MutationStrategiesConfig
+    problem: Any,
+    shared: Shared,
+    variant: Variant,
+    target: float | None,
+    config: MutationStrategiesConfig,
 ) -> tuple[float, list[dict[str, Any]]]:
     """The target, and the rows of one operator: a row a step size, then a row a seed."""
     import jax
@@ -184,9 +243,10 @@ def run_variant(
         for i in range(0, len(padded), at_once):
             step_sizes, seeds = zip(*padded[i : i + at_once], strict=True)
             keys = jax.vmap(jax.random.key)(np.array(seeds))
-            parts.append(searches(np.array(step_sizes, np.float32), keys))
-        found = (np.concatenate(x)[: len(pairs)] for x in zip(*parts, strict=True))
-        return Curve(*(np.nan_to_num(x, nan=np.inf) for x in found))
+            found = searches(np.array(step_sizes, np.float32), keys, shared.draw(keys))
+            parts.append(shared.score(found, keys))
+        whole = (np.concatenate(x)[: len(pairs)] for x in zip(*parts, strict=True))
+        return Curve(*(np.nan_to_num(x, nan=np.inf) for x in whole))
 
     curve = run([(size, seed) for size in grid for seed in tuning])
     curves = {
@@ -234,14 +294,14 @@ def run_problem(name: str, config: MutationStrategiesConfig, output: Path) -> No
     problem = PROBLEMS[name]()
     if config.quick:
         problem = problem._replace(num_generations=100, step_sizes=problem.step_sizes[1:5])
-    results = ResultsFile(output, KEY)
+    shared, results = make_shared(problem), ResultsFile(output, KEY)
     for variant in variants(name, config.quick):
         fields = variant.row()
         known = [row for row in rows_of(results.rows, name, fields) if row["stage"] == "test"]
         if len(known) >= config.num_seeds:
             continue
         target = None if variant == GAUSSIAN else target_of(results.rows, name)
-        target, rows = run_variant(problem, variant, target, config)
+        target, rows = run_variant(problem, shared, variant, target, config)
         measure = "discordance" if name in PRETRAINING else "error"
         common = {
             "problem": name,

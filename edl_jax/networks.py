@@ -72,7 +72,7 @@ def label_features(log_p: jax.Array, labels: jax.Array) -> jax.Array:
 
     Returns:
       (p_y, largest other p, log p_y, log of the largest other p, entropy, sum of p**2), the logs
-      divided by ``LOG_SCALE``; shape (..., 6). Classes of probability 0 change none of them.
+      divided by ``LOG_SCALE``; shape (6, ...). Classes of probability 0 change none of them.
     """
     p = jnp.exp(log_p)
     log_p_y = jnp.take_along_axis(log_p, labels[..., None], axis=-1)[..., 0]
@@ -92,7 +92,7 @@ def label_features(log_p: jax.Array, labels: jax.Array) -> jax.Array:
         entropy,
         jnp.sum(jnp.square(p), axis=-1),
     )
-    return jnp.stack(features, axis=-1)
+    return jnp.stack(features)
 
 
 def _init_layers(key: jax.Array, layers: dict[str, tuple[int, int]]) -> Params:
@@ -111,14 +111,24 @@ def _mlp_layers(num_inputs: int, width: int) -> dict[str, tuple[int, int]]:
 
 
 def _dense(params: Params, layer: str, x: jax.Array) -> jax.Array:
-    return x @ params[f"{layer}/weights"] + params[f"{layer}/biases"]
+    """One layer; (fan_in, ...) to (fan_out, ...).
+
+    A layer has few units and very many examples: with these last, every step of it runs along
+    contiguous memory.
+    """
+    x = jnp.tensordot(params[f"{layer}/weights"], x, axes=(0, 0))
+    return x + _along_first(params[f"{layer}/biases"], x.ndim)
+
+
+def _along_first(vector: jax.Array, ndim: int) -> jax.Array:
+    return vector.reshape(-1, *(1,) * (ndim - 1))
 
 
 def _mlp(params: Params, x: jax.Array) -> jax.Array:
-    """Two hidden layers and a non-negative output; (..., features) to (...)."""
+    """Two hidden layers and a non-negative output; (features, ...) to (...)."""
     x = activation(_dense(params, "mlp/0", x))
     x = activation(_dense(params, "mlp/1", x))
-    return jax.nn.softplus(_dense(params, "mlp/2", x)[..., 0])
+    return jax.nn.softplus(_dense(params, "mlp/2", x)[0])
 
 
 def _symmetric(width: int, num_classes: int) -> Network:
@@ -134,16 +144,18 @@ def _deepset(width: int, num_classes: int) -> Network:
     def apply(params: Params, logits: jax.Array, labels: jax.Array) -> jax.Array:
         log_p = log_probs(logits)
         p = jnp.exp(log_p)
-        weights, biases = params["class/weights"], params["class/biases"]
         # A class's features are (p, y, y p, y log p); all but the label's have y = 0. A class of
         # probability 0 adds nothing, so that an absent class and an impossible one are the same.
-        plain = activation(p[..., None] * weights[0] + biases) - activation(biases)
-        log_p_y = jnp.take_along_axis(log_p, labels[..., None], axis=-1)
+        biases = params["class/biases"]
+        of_p = _along_first(params["class/weights"][0], p.ndim + 1)
+        plain = activation(of_p * p + _along_first(biases, p.ndim + 1))
+        plain -= _along_first(activation(biases), p.ndim + 1)
+        log_p_y = jnp.take_along_axis(log_p, labels[..., None], axis=-1)[..., 0]
         p_y = jnp.exp(log_p_y)
-        label = jnp.concatenate([p_y, jnp.ones_like(p_y), p_y, log_p_y / LOG_SCALE], axis=-1)
-        of_label = activation(label @ weights + biases)
-        of_label -= activation(p_y * weights[0] + biases)
-        return _mlp(params, jnp.sum(plain, axis=-2) + of_label)
+        label = jnp.stack([p_y, jnp.ones_like(p_y), p_y, log_p_y / LOG_SCALE])
+        of_label = activation(_dense(params, "class", label))
+        of_label -= activation(of_p[..., 0] * p_y + _along_first(biases, p.ndim))
+        return _mlp(params, jnp.sum(plain, axis=-1) + of_label)
 
     layers = {"class": (4, width)} | _mlp_layers(width, width)
     return Network(lambda key: _init_layers(key, layers), apply)
@@ -158,7 +170,8 @@ def _concat(width: int, num_classes: int) -> Network:
             )
         p = jnp.exp(log_probs(logits))
         one_hot = jax.nn.one_hot(labels, num_classes)
-        return _mlp(params, jnp.concatenate([p, jnp.broadcast_to(one_hot, p.shape)], axis=-1))
+        x = jnp.concatenate([p, jnp.broadcast_to(one_hot, p.shape)], axis=-1)
+        return _mlp(params, jnp.moveaxis(x, -1, 0))
 
     return Network(lambda key: _init_layers(key, _mlp_layers(2 * num_classes, width)), apply)
 

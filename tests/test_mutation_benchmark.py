@@ -18,6 +18,7 @@ from benchmarks.mutation_strategies import (
     generations_to,
     log_generations,
     make_searches,
+    make_shared,
     run_variant,
     stagnated,
 )
@@ -42,11 +43,18 @@ def quadratic(num_generations=50):
     )
 
 
+def curve(variant, step_sizes, keys):
+    """Scores on the way and at the end, of one search for each step size and key."""
+    problem = quadratic()
+    shared = make_shared(problem)
+    found = make_searches(problem, variant)(step_sizes, keys, shared.draw(keys))
+    return shared.score(found, keys)
+
+
 def test_a_search_in_units_of_the_step_size_is_a_search_with_that_step_size():
     """One compiled program serves the whole grid: ES is equivariant under scaling."""
-    searches = make_searches(quadratic(), GAUSSIAN)
     keys = jax.vmap(jax.random.key)(np.array([5, 5]))
-    scores, final = searches(np.array([0.01, 0.3], np.float32), keys)
+    scores, final = curve(GAUSSIAN, np.array([0.01, 0.3], np.float32), keys)
 
     assert scores.shape == (2, CHECKS)
     first = np.asarray(scores[:, 0])
@@ -63,7 +71,7 @@ def _start(seed):
 
 def test_the_step_size_is_chosen_on_seeds_that_are_not_measured():
     config = MutationStrategiesConfig(num_seeds=4, num_tuning_seeds=3)
-    target, rows = run_variant(quadratic(), GAUSSIAN, None, config)
+    target, rows = run_variant(quadratic(), make_shared(quadratic()), GAUSSIAN, None, config)
     tuning = [row for row in rows if row["stage"] == "tuning"]
     test = [row for row in rows if row["stage"] == "test"]
 
@@ -78,7 +86,7 @@ def test_the_step_size_is_chosen_on_seeds_that_are_not_measured():
 def test_searches_with_one_seed_share_their_start():
     keys = jax.vmap(jax.random.key)(np.arange(3))
     tiny = np.full(3, 1e-6, np.float32)
-    scores = [make_searches(quadratic(), v)(tiny, keys)[0][:, 0] for v in (GAUSSIAN, Variant())]
+    scores = [curve(v, tiny, keys)[0][:, 0] for v in (GAUSSIAN, Variant())]
 
     np.testing.assert_allclose(*scores, rtol=1e-4)
     np.testing.assert_allclose(

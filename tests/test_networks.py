@@ -242,8 +242,8 @@ def test_label_features_are_those_of_a_plain_reference(num_classes):
     features = features_of(logits, labels)
 
     expected = [reference_features(z, y) for z, y in zip(logits, labels, strict=True)]
-    assert features.shape == (len(labels), 6)
-    np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-6)
+    assert features.shape == (6, len(labels))
+    np.testing.assert_allclose(features.T, expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("label", [0, 1, 2])
@@ -252,7 +252,7 @@ def test_label_features_are_right_at_ties(label):
     features = features_of(logits, np.full(5, label, np.int32))
 
     expected = [reference_features(z, label) for z in logits]
-    np.testing.assert_allclose(features, expected, rtol=1e-5)
+    np.testing.assert_allclose(features.T, expected, rtol=1e-5)
 
 
 # --- parameters --------------------------------------------------------------------------------
