@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from edl_jax.errors import EdlError, OptionError, require, require_one_of
 from edl_jax.interrupts import Stopped
 from edl_jax.runs import CONFIG, stored_config
+from edl_jax.startup import keep_compilations
 
 ConfigT = TypeVar("ConfigT")
 
@@ -136,6 +137,7 @@ def _require_same(given: Mapping[str, Any], stored: Mapping[str, Any], prefix: s
 
 def main(command: Callable[[], None]) -> None:
     """Run ``command`` and turn what a user can cause into one line on stderr and status 2."""
+    keep_compilations()
     try:
         command()
     except OptionError as error:

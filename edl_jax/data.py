@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from edl_jax import startup
 from edl_jax.errors import EdlError, require, require_one_of
 from edl_jax.files import atomic_write, quiet_logs
 from edl_jax.label_noise import asymmetric_noise, symmetric_noise
@@ -91,7 +92,8 @@ def load(
         info = train.dataset_info
         shape, num_classes = _check_features(name, info.features)
         version = info.full_name.replace("/", "-")
-        cache = _cache_directory(cache_dir) / f"{version}-{_fingerprint(Path(info.data_dir))}.npz"
+        file_name = f"{version}-{_fingerprint(Path(info.data_dir))}.npz"
+        cache = Path(cache_dir or startup.cache_dir()) / file_name
         arrays = _read_cache(cache)
         if arrays is None:
             arrays = (*_decode(name, train, shape), *_decode(name, test, shape))
@@ -165,12 +167,6 @@ def _brief(error: Exception) -> str:
 
 
 # --- cache -------------------------------------------------------------------------------------
-
-
-def _cache_directory(cache_dir: str | Path | None) -> Path:
-    if cache_dir is not None:
-        return Path(cache_dir)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edl_jax"
 
 
 def _fingerprint(directory: Path) -> str:

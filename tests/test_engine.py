@@ -1,5 +1,6 @@
 """The engine: one scan on the device, resumable, and not stopped by candidates that fail."""
 
+import dataclasses
 from functools import partial
 
 import jax
@@ -78,6 +79,7 @@ def equations(jaxpr, inside_scan=False):
 @pytest.fixture(scope="module")
 def default_equations():
     config = EvolutionConfig()
+    config = dataclasses.replace(config, candidates_at_once=config.population_size)
     evolution = make_evolution(config)
     state = jax.eval_shape(evolution.init, jax.random.key(0))
     jaxpr = jax.make_jaxpr(lambda s: evolution.run(s, 50))(state)

@@ -1,0 +1,44 @@
+"""What a command settles before JAX starts; what the user has settled in the environment stays."""
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+_CACHE_BYTES = 2**30
+# A device of fewer candidates than this is not worth the exchange of their fitness.
+_CANDIDATES_A_DEVICE = 8
+
+
+def cache_dir() -> Path:
+    """Where what can be made again is kept: ``$XDG_CACHE_HOME/edl_jax`` or ``~/.cache/edl_jax``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edl_jax"
+
+
+def keep_compilations() -> None:
+    """Let JAX keep what it compiles, so that the next run begins at once.
+
+    ``JAX_COMPILATION_CACHE_DIR`` puts it elsewhere and ``JAX_ENABLE_COMPILATION_CACHE=0`` does
+    without. Nothing happens where the directory cannot be written.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ or "jax" in sys.modules:
+        return
+    path = cache_dir() / "compilations"
+    with contextlib.suppress(OSError):
+        path.mkdir(parents=True, exist_ok=True)
+    if os.access(path, os.W_OK):
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(path)
+        os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(_CACHE_BYTES))
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+
+
+def spread_over_cores(population_size: int) -> None:
+    """Make each core a device of its own where JAX runs on the CPU, for a population to share.
+
+    Small evaluations side by side keep the cores busier than one after another on all of them.
+    ``JAX_NUM_CPU_DEVICES`` says otherwise.
+    """
+    if "jax" not in sys.modules:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        devices = max(1, min(cores, population_size // _CANDIDATES_A_DEVICE))
+        os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(devices))
