@@ -2,7 +2,7 @@
 # # Does the loss tolerate noisy labels?
 #
 # `edl-robust` was evolved without data to rank predictions rightly although labels are flipped.
-# Here a small network learns from 1,000 examples of which 40 % were given a random label, once
+# Here a small network learns from 600 examples of which 40 % were given a random label, once
 # with cross-entropy and once with `edl-robust`, and is tested on examples whose labels are right.
 
 # %%
@@ -33,7 +33,7 @@ losses = {
 # right.
 
 # %%
-NUM_CLASSES, NUM_INPUTS, NUM_TRAIN, NUM_TEST = 10, 32, 1000, 2000
+NUM_CLASSES, NUM_INPUTS, NUM_TRAIN, NUM_TEST = 10, 32, 600, 1000
 
 
 def sample(key, noise):
@@ -55,7 +55,7 @@ f"{np.mean(given != labels[:NUM_TRAIN]):.0%} of the training labels are wrong"
 # ## The network and its training
 #
 # A multilayer perceptron, wide enough to learn every label by heart. SGD with momentum and cosine
-# decay, 60 passes over the data. The one line in which the losses differ is the one that names
+# decay, 50 passes over the data. The one line in which the losses differ is the one that names
 # `loss`.
 
 
@@ -69,7 +69,7 @@ class Classifier(nnx.Module):
         return self.output(nnx.relu(self.hidden(x)))
 
 
-EPOCHS, BATCH_SIZE = 60, 50
+EPOCHS, BATCH_SIZE = 50, 50
 
 
 def train(loss, noise, learning_rate, key):
@@ -109,8 +109,8 @@ def train(loss, noise, learning_rate, key):
 # see the same data, the same first weights and the same batches.
 
 # %%
-RATES = jnp.array([0.001, 0.003, 0.01, 0.03, 0.1])
-SEEDS = jax.random.split(jax.random.key(1), 5)
+RATES = jnp.array([0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3])
+SEEDS = jax.random.split(jax.random.key(1), 3)
 
 
 def accuracies_of(loss, noise):
@@ -142,23 +142,37 @@ plt.show()
 # %% [markdown]
 # ## What happens in training
 #
-# Under noise, each loss at the learning rate that is best for it at the end, chosen on these very
-# test examples and so a little flattering to both.
+# Under noise: each loss at the learning rate that is best on right labels, which is what one would
+# use unaware of the noise, and at the one that is best under it. (Best at the end, on the test
+# examples themselves, and so a little flattering to both.)
+
 
 # %%
+def best_rate(accuracies):
+    return int(np.argmax(accuracies[:, :, 1, -1].mean(axis=1)))
+
+
+unaware = {name: best_rate(clean[name]) for name in losses}
+aware = {name: best_rate(noisy[name]) for name in losses}
+
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
-for name, accuracies in noisy.items():
-    best = int(np.argmax(accuracies[:, :, 1, -1].mean(axis=1)))
-    style = {"color": "0.35", "linestyle": "--"} if name == "cross-entropy" else {}
-    for axes, which in ((left, 0), (right, 1)):
-        curve = accuracies[best, :, which].mean(axis=0)
-        axes.plot(np.arange(1, EPOCHS + 1), curve, label=f"{name}, {RATES[best]:g}", **style)
+for name, colour in (("cross-entropy", "0.35"), ("edl-robust", "tab:blue")):
+    for rate in sorted({unaware[name], aware[name]}):
+        style = {"color": colour, "linestyle": "-" if rate == unaware[name] else ":"}
+        for axes, which in ((left, 0), (right, 1)):
+            curve = noisy[name][rate, :, which].mean(axis=0)
+            label = f"{name}, learning rate {RATES[rate]:g}"
+            axes.plot(np.arange(1, EPOCHS + 1), curve, label=label, **style)
+left.axhline(64, color="0.8", linewidth=0.8)
 left.set(xlabel="epoch", ylabel="accuracy on the given labels (%)")
-right.set(xlabel="epoch", ylabel="test accuracy (%)")
-left.legend()
+right.set(xlabel="epoch", ylabel="test accuracy (%)", ylim=right.get_ylim())
+right.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
+# The thin line is the share of given labels that are right, 64 % on average: who goes beyond
+# it has learned wrong labels by heart.
+#
 # ## The answer
 
 
@@ -174,13 +188,11 @@ def final(results, name, rate):
     return results[name][rate, :, 1, -1]
 
 
-best_clean = {name: int(np.argmax(clean[name][:, :, 1, -1].mean(1))) for name in losses}
-best_noisy = {name: int(np.argmax(noisy[name][:, :, 1, -1].mean(1))) for name in losses}
-print("edl-robust less cross-entropy, test accuracy, five seeds")
+print("edl-robust less cross-entropy, test accuracy, three seeds")
 for question, results, rates in (
-    ("right labels, each at its best rate", clean, best_clean),
-    ("40 % noise, each at the rate best on right labels", noisy, best_clean),
-    ("40 % noise, each at the rate best under noise", noisy, best_noisy),
+    ("right labels, each at its best rate", clean, unaware),
+    ("40 % noise, each at the rate best on right labels", noisy, unaware),
+    ("40 % noise, each at the rate best under noise", noisy, aware),
 ):
     line(question, *(final(results, n, rates[n]) for n in ("edl-robust", "cross-entropy")))
 
