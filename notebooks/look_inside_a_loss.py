@@ -47,14 +47,15 @@ drawn(plots.loss_shape)
 
 # %% [markdown]
 # `edl-base` lies close to cross-entropy. `edl-robust` pulls hardest in the middle, on undecided
-# examples, and lets go of those that it is confidently told to be wrong about. GCE lets go as
-# well, but earlier: it hardly pulls below one in a hundred, where a randomly initialised network
-# may well be.
+# examples, and lets go of those that contradict what the network has become sure of. GCE does so
+# too, but it is weak also where learning begins: at 0.1, the probability of each class before
+# training, its gradient is a fifth of cross-entropy's.
 #
 # ## Three classes
 #
-# The whole loss over the triangle of three-class predictions, true class at the lower left. A
-# kink or a valley off that corner would be a prediction that the loss prefers to a better one.
+# The whole loss over the triangle of three-class predictions, the true class at the lower left.
+# Straight contours mean that only the true class's probability counts; where they bend, it also
+# matters how the rest is shared.
 
 # %%
 drawn(plots.simplex)
@@ -63,7 +64,7 @@ drawn(plots.simplex)
 # ## Where the label is uncertain
 #
 # Say that an input truly belongs to class 0 with probability 0.7 and else to any other. Which
-# prediction gives the lowest expected loss? For a proper loss it is 0.7.
+# prediction gives the lowest expected loss (the dots)? For a proper loss it is 0.7.
 
 # %%
 logit = jnp.linspace(-3.0, 8.0, 300)
@@ -121,4 +122,15 @@ Markdown("\n".join(table))
 # %% [markdown]
 # ## The answer
 #
-# TODO
+# `edl-base` found nearly cross-entropy, knowing nothing but how predictions rank under certain
+# and uncertain labels: it is proper to within a hundredth, and like cross-entropy it loses its
+# order when labels are flipped. It is not quite the same: it pulls less at what is badly wrong,
+# and still pulls where the true class has 0.999.
+#
+# `edl-robust` found the trade that hand-made robust losses make: a nearly constant sum over the
+# labels (symmetry gap), so that flipped labels hardly disturb its order, bought with properness:
+# it calls for certainty where the truth is uncertain. GCE keeps the order still better. What
+# `edl-robust` has beside tolerance is a full-size gradient at the start of training. Its price is
+# in the first row of the ranking table and in the second and third of the last: it misjudges one
+# pair in twenty even under right labels, and for a few predictions the gradient points the wrong
+# way. Whether the trade pays is a question of training: [train_with_it](train_with_it.ipynb).

@@ -2,8 +2,8 @@
 # # Does the loss tolerate noisy labels?
 #
 # `edl-robust` was evolved without data to rank predictions rightly although labels are flipped.
-# Here a small network learns from 600 examples of which 40 % were given a random label, once
-# with cross-entropy and once with `edl-robust`, and is tested on examples whose labels are right.
+# Here a small network learns from 600 examples of which 40 % were given a random label, once with
+# cross-entropy and once with `edl-robust`, and is tested on examples whose labels are right.
 
 # %%
 import jax
@@ -142,9 +142,9 @@ plt.show()
 # %% [markdown]
 # ## What happens in training
 #
-# Under noise: each loss at the learning rate that is best on right labels, which is what one would
-# use unaware of the noise, and at the one that is best under it. (Best at the end, on the test
-# examples themselves, and so a little flattering to both.)
+# Under noise: each loss at the learning rate that is best on right labels, which is what one
+# would use unaware of the noise, and at the one that is best under it. (Best at the end, on the
+# test examples themselves, and so a little flattering to both.)
 
 
 # %%
@@ -170,8 +170,8 @@ right.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# The thin line is the share of given labels that are right, 64 % on average: who goes beyond
-# it has learned wrong labels by heart.
+# The thin line is the share of given labels that are right, 64 % on average: who goes beyond it
+# has learned wrong labels by heart.
 #
 # ## The answer
 
@@ -197,4 +197,12 @@ for question, results, rates in (
     line(question, *(final(results, n, rates[n]) for n in ("edl-robust", "cross-entropy")))
 
 # %% [markdown]
-# TODO
+# Yes, on this task. On right labels the two losses are level. Under noise, cross-entropy left at
+# its usual learning rate learns every wrong label and loses a third of its accuracy; a far lower
+# rate stops that, at the price of learning less of everything. `edl-robust` stays well above
+# both, and its accuracy depends less on the rate. It is not immune: it too learns some of the
+# wrong labels, and at the highest rate it is worse than cross-entropy on right labels.
+#
+# This is one synthetic task with three seeds, on which memorising is easy. On Fashion-MNIST the
+# [README](../README.md) reports the same order; for a network that cannot memorise it reports the
+# opposite.

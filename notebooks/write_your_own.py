@@ -230,12 +230,19 @@ plt.show()
 
 # %%
 base = results["ES, Gaussian"][:, -1]
+print("discordant pairs at the end (%), and relative to ES, Gaussian, for each seed")
 for name, values in results.items():
-    ratios = values[:, -1] / base
-    print(
-        f"{name}: {values[:, -1].mean():.2f} % at the end; times the Gaussian's, seed by seed:",
-        *(f"{r:.2f}" for r in ratios),
-    )
+    ratios = " ".join(f"{ratio:5.2f}" for ratio in values[:, -1] / base)
+    print(f"{name:13} {values[:, -1].mean():.2f}   {ratios}")
 
 # %% [markdown]
-# TODO
+# Yes. An objective is two functions, and what was asked for is what was found: the gradient is
+# gone above 0.9. Nothing was asked about the shape below, so there the search took one that ranks
+# well and differs from cross-entropy's; whether it trains well is another question, for which the
+# package has the term `trainability`.
+#
+# An operator is two functions, a strategy three. Neither of these two is an improvement that four
+# seeds could show: mirrored sampling is about level with plain sampling, and UMDA starts more
+# slowly and on two of the seeds ends clearly behind. To find a difference of some ten per cent
+# takes what `benchmarks/mutation_strategies.py` does: thirty seeds, and a step size tuned for
+# each operator.
