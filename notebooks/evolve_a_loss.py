@@ -69,7 +69,7 @@ held_out_share = {number: float(discordance(params)) for number, params in snaps
 # ## Convergence
 
 # %%
-figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
+figure, (left, right) = plt.subplots(1, 2, figsize=(8.5, 3.2))
 generations = np.arange(1, 301)
 left.plot(generations, info.mean_fitness, linewidth=1, label="population mean")
 left.plot(generations, info.best_fitness, linewidth=1, label="best")
@@ -84,7 +84,7 @@ plt.show()
 # mean moves in that time: as far as the step size, which the schedule prescribes, allows.
 
 # %%
-figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
+figure, (left, right) = plt.subplots(1, 2, figsize=(8.5, 3.2))
 ends = list(snapshots)[1:]
 for name in ("clean_ranking", "proper_ranking"):
     left.plot(ends, info.terms[name].reshape(-1, 5).mean(axis=1), label=name.replace("_", " "))
@@ -114,7 +114,7 @@ def profile(params):
 
 
 reference, reference_gradient = loss_profile(edl_jax.LOSSES["cross_entropy"], p_y)
-figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
+figure, (left, right) = plt.subplots(1, 2, figsize=(8.5, 3.2))
 for i, number in enumerate((0, 5, 10, 50, 300)):
     values, gradients = profile(snapshots[number])
     scale = jnp.std(reference) / jnp.std(values)

@@ -113,19 +113,20 @@ RATES = jnp.array([0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3])
 SEEDS = jax.random.split(jax.random.key(1), 3)
 
 
-def accuracies_of(loss, noise):
-    """Accuracies in %, shape (learning rates, seeds, [given labels, test], epochs)."""
+def accuracies_of(loss):
+    """Accuracies in %, shape (rates, seeds, [given labels, test], epochs), without and with noise."""
 
     @jax.jit
-    def run(rates, seeds):
+    def run(noise):
         of_seeds = jax.vmap(lambda rate, key: train(loss, noise, rate, key), (None, 0))
-        return jax.vmap(of_seeds, (0, None))(rates, seeds)
+        return jax.vmap(of_seeds, (0, None))(RATES, SEEDS)
 
-    return 100 * np.asarray(run(RATES, SEEDS))
+    return [100 * np.asarray(run(noise)) for noise in (0.0, 0.4)]
 
 
-noisy = {name: accuracies_of(loss, 0.4) for name, loss in losses.items()}
-clean = {name: accuracies_of(loss, 0.0) for name, loss in losses.items()}
+clean, noisy = {}, {}
+for name, loss in losses.items():
+    clean[name], noisy[name] = accuracies_of(loss)
 
 # %%
 figure, both = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True)

@@ -26,9 +26,7 @@ def pictures(notebook):
 
 def complaints(notebook):
     """What was written to stderr, warnings for one, and what failed."""
-    return [
-        out for out in outputs(notebook) if out.get("name") == "stderr" or "ename" in out
-    ]  # fmt: skip
+    return [out for out in outputs(notebook) if out.get("name") == "stderr" or "ename" in out]
 
 
 def committed(script):
