@@ -114,7 +114,7 @@ SEEDS = jax.random.split(jax.random.key(1), 3)
 
 
 def accuracies_of(loss):
-    """Accuracies in %, shape (rates, seeds, [given labels, test], epochs), without and with noise."""
+    """Accuracies in %, without and with noise: (rates, seeds, [given labels, test], epochs)."""
 
     @jax.jit
     def run(noise):
