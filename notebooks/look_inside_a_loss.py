@@ -7,6 +7,7 @@
 # (GCE; Zhang and Sabuncu, arXiv 1805.07836), made for noisy labels.
 
 # %%
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -72,7 +73,7 @@ p = jax.nn.sigmoid(logit)
 q = jnp.array([0.7] + [0.3 / 9] * 9)
 figure, axes = plt.subplots(figsize=(5.5, 3.4))
 for name, loss in losses.items():
-    expected = every_label(loss, profile_logits(p)) @ q
+    expected = jax.jit(partial(every_label, loss))(profile_logits(p)) @ q
     lowest = int(jnp.argmin(expected))
     style = {"color": "0.35", "linestyle": "--"} if name == "cross_entropy" else {}
     (line,) = axes.plot(p, expected - expected[lowest], label=name, **style)
@@ -93,13 +94,13 @@ plt.show()
 
 # %%
 pairs = sample_pairs(jax.random.key(0), MixtureConfig(), 1024, 10)
+agreement = jax.jit(rank_agreement)
+by_label = [jax.jit(partial(every_label, loss))(pairs.logits) for loss in losses.values()]
 (severity,) = severities(log_softmax(pairs.logits), pairs.labels)
 table = ["| pairs ordered wrongly | " + " | ".join(losses) + " |", "|---" * (1 + len(losses)) + "|"]
 for rate in (0.0, 0.4):
-    wrong = [
-        rank_agreement(noisy_losses(every_label(of, pairs.logits), pairs.labels, rate), severity)
-        for of in losses.values()
-    ]
+    noisy = [noisy_losses(values, pairs.labels, rate) for values in by_label]
+    wrong = [agreement(values, severity) for values in noisy]
     cells = " | ".join(f"{row.discordance:.1%}" for row in wrong)
     table.append(f"| label noise {rate:.0%} | {cells} |")
 Markdown("\n".join(table))
