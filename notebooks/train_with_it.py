@@ -2,7 +2,7 @@
 # # Does the loss tolerate noisy labels?
 #
 # `edl-robust` was evolved without data to rank predictions rightly although labels are flipped.
-# Here a small network learns from 600 examples of which 40 % were given a random label, once with
+# Here a small network learns from examples of which 40 % were given a random label, once with
 # cross-entropy and once with `edl-robust`, and is tested on examples whose labels are right.
 
 # %%
@@ -36,24 +36,30 @@ losses = {
 # %%
 NUM_CLASSES, NUM_INPUTS = 10, 32
 NUM_TRAIN, NUM_HELD_OUT, NUM_TEST = 600, 400, 1000
-PARTS = (NUM_TRAIN, NUM_TRAIN + NUM_HELD_OUT)  # where held-out and test examples begin
+TEST_FROM = NUM_TRAIN + NUM_HELD_OUT
 
 
 def sample(key, noise):
     """Inputs, and the labels that they are given: those of the test examples are right."""
     centre_key, label_key, cluster_key, input_key, noise_key = jax.random.split(key, 5)
-    size = NUM_TRAIN + NUM_HELD_OUT + NUM_TEST
+    size = TEST_FROM + NUM_TEST
     centres = jax.random.normal(centre_key, (NUM_CLASSES, 2, NUM_INPUTS))
     labels = jax.random.randint(label_key, (size,), 0, NUM_CLASSES)
     clusters = jax.random.randint(cluster_key, (size,), 0, 2)
     inputs = centres[labels, clusters] + 1.2 * jax.random.normal(input_key, (size, NUM_INPUTS))
-    given = symmetric_noise(noise_key, labels, noise, NUM_CLASSES)
-    return inputs, jnp.where(jnp.arange(size) < NUM_TRAIN + NUM_HELD_OUT, given, labels)
+    given = symmetric_noise(noise_key, labels[:TEST_FROM], noise, NUM_CLASSES)
+    return inputs, jnp.concatenate([given, labels[TEST_FROM:]])
+
+
+def means(right):
+    """Means over the training, the held-out and the test examples."""
+    return jnp.stack([part.mean() for part in jnp.split(right, [NUM_TRAIN, TEST_FROM])])
 
 
 _, labels = sample(jax.random.key(0), 0.0)
 _, given = sample(jax.random.key(0), 0.4)
-[f"{wrong.mean():.0%} wrong" for wrong in jnp.split(given != labels, PARTS)]
+shares = means(given != labels)
+"wrong: {:.0%} of training, {:.0%} of held-out and {:.0%} of test labels".format(*shares)
 
 # %% [markdown]
 # ## The network and its training
@@ -99,8 +105,7 @@ def train(loss, noise, learning_rate, key):
         order = jax.random.permutation(key, NUM_TRAIN).reshape(-1, BATCH_SIZE)
         carry, _ = jax.lax.scan(step, carry, order)
         predicted = jnp.argmax(nnx.merge(graph, carry[0])(inputs), axis=-1)
-        parts = jnp.split(predicted == given, PARTS)
-        return carry, jnp.stack([part.mean() for part in parts])
+        return carry, means(predicted == given)
 
     keys = jax.random.split(order_key, EPOCHS)
     return jax.lax.scan(epoch, (weights, optimizer.init(weights)), keys)[1]
@@ -159,7 +164,7 @@ plt.show()
 
 # %% [markdown]
 # The marks are means over three seeds, the bars standard deviations. Under noise 36 % of the
-# held-out labels are wrong as well, so that nobody gets far beyond 64 %.
+# held-out labels are wrong as well: to predict every true class would give about 64 %.
 #
 # ## What happens in training
 #
@@ -204,4 +209,14 @@ for question, results, rates in (
     print(f"difference {less.mean():+.1f} ({less.min():+.1f} to {less.max():+.1f})")
 
 # %% [markdown]
-# TODO
+# Yes, on this task. On right labels the two losses are level. Under noise, cross-entropy left at
+# its usual learning rate learns every wrong label by heart and loses a third of its accuracy. The
+# rate that is best under noise, thirty times lower, all but stops that, at the price of learning
+# less: on right labels too it falls short of the best. `edl-robust` is above both on each of the
+# seeds, at a rate that is best with noise and without. It is not immune: it too learns some of the
+# wrong labels and loses ten points, and at the highest rate it is worse than cross-entropy on
+# right labels.
+#
+# This is one synthetic task with three seeds, on which memorising is easy. On Fashion-MNIST the
+# [README](../README.md) reports the same order; for a narrow network on clean CIFAR-10, which
+# memorises nothing, it reports the opposite.
