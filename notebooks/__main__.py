@@ -1,5 +1,6 @@
 """``python notebooks [NAME ...]`` runs the scripts and writes the .ipynb beside them, anew."""
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -8,12 +9,14 @@ import jupytext
 import nbformat
 from nbclient import NotebookClient
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 SCRIPTS = {path.stem: path for path in sorted(HERE.glob("[!_]*.py"))}
 
 
 def execute(script: Path, directory: Path) -> nbformat.NotebookNode:
     """The notebook of ``script`` with its outputs, run in ``directory`` by a fresh kernel.
+
+    The kernel imports the packages beside ``notebooks``, whatever else is installed.
 
     Raises:
       nbclient.exceptions.CellExecutionError: a cell failed.
@@ -24,7 +27,8 @@ def execute(script: Path, directory: Path) -> nbformat.NotebookNode:
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number}"  # jupytext's are random, and would change each time
     client = NotebookClient(notebook, timeout=600, record_timing=False)
-    client.execute(cwd=str(directory))
+    paths = [str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    client.execute(cwd=str(directory), env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)})
     return notebook
 
 

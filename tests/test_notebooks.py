@@ -1,6 +1,5 @@
 """The notebooks: script and .ipynb say the same, run, warn of nothing and write nothing."""
 
-import os
 import re
 import runpy
 from pathlib import Path
@@ -66,8 +65,7 @@ def test_it_begins_with_a_question_and_ends_with_the_answer(script):
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_it_runs_warns_of_nothing_and_writes_nothing(script, tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(NOTEBOOKS.parent), prepend=os.pathsep)
+def test_it_runs_warns_of_nothing_and_writes_nothing(script, tmp_path):
     notebook = TOOL["execute"](script, tmp_path)
     assert complaints(notebook) == []
     assert pictures(notebook) == pictures(committed(script))
