@@ -26,7 +26,7 @@ def execute(script: Path, directory: Path) -> nbformat.NotebookNode:
     notebook.metadata = nbformat.from_dict({"kernelspec": kernel})
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number}"  # jupytext's are random, and would change each time
-    client = NotebookClient(notebook, timeout=600, record_timing=False)
+    client = NotebookClient(notebook, timeout=600, record_timing=False, coalesce_streams=True)
     paths = [str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     client.execute(cwd=str(directory), env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)})
     return notebook
