@@ -212,17 +212,25 @@ def print_table(path: Path) -> None:
     print(markdown(summarise(json.loads(path.read_text())["rows"])))
 
 
-def draw_intervals(lines: Sequence[Line], path: Path) -> None:
+def draw_intervals(
+    lines: Sequence[Line], path: Path, relative_to: str = "Gaussian mutation"
+) -> None:
     """Ratio of generations to target, a panel for each problem."""
     from edl_jax import plots
 
     problems = list(dict.fromkeys(line["problem"] for line in lines if "ratio" in line))
     columns = min(4, len(problems))
-    rows = -(-len(problems) // columns)
-    most = max(sum(line["problem"] == p for line in lines) for p in problems)
+    counts = [sum(line["problem"] == p for line in lines) for p in problems]
+    heights = [max(counts[i : i + columns]) + 6 for i in range(0, len(counts), columns)]
+    every_bound = [bound for line in lines if "ratio" in line for bound in line["ratio_interval"]]
+    left, right = min(0.4, *every_bound), max(5.0, *every_bound)
     with plots.plt.rc_context(plots.STYLE):
         figure, axes = plots.plt.subplots(
-            rows, columns, figsize=(3.6 * columns, 0.17 * rows * (most + 6)), squeeze=False
+            len(heights),
+            columns,
+            figsize=(3.6 * columns, 0.17 * sum(heights)),
+            height_ratios=heights,
+            squeeze=False,
         )
         for axis in axes.flat[len(problems) :]:
             axis.axis("off")
@@ -235,14 +243,14 @@ def draw_intervals(lines: Sequence[Line], path: Path) -> None:
             axis.scatter([x["ratio"] for x in members], places, c=colors, s=12, zorder=3)
             axis.axvline(1.0, color="0.35", linestyle="--", linewidth=1)
             axis.set_xscale("log")
-            axis.set_xlim(0.4, 5)
-            axis.set_xticks([0.5, 1, 2, 4])
+            axis.set_xlim(left, right)
+            axis.set_xticks([x for x in 2.0 ** np.arange(-8, 9) if left <= x <= right])
             axis.xaxis.set_major_formatter("{x:g}")
             axis.minorticks_off()
             axis.set_yticks(places, [x["name"] for x in members], fontsize=7)
             axis.invert_yaxis()
             axis.set_title(problem, fontsize=9)
-        figure.supxlabel("generations to target, relative to Gaussian mutation", fontsize=9)
+        figure.supxlabel(f"generations to target, relative to {relative_to}", fontsize=9)
         plots.save(figure, path)
 
 

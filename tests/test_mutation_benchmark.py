@@ -24,7 +24,7 @@ from benchmarks.mutation_strategies import (
 )
 from benchmarks.mutation_variants import ALL, CORE, GAUSSIAN, Variant
 from benchmarks.results_file import RESULTS, between_marks
-from edl_jax import cli
+from edl_jax import cli, plots
 
 ROOT = Path(__file__).parent.parent
 RESULTS_FILE = RESULTS / "mutation_strategies.json"
@@ -176,6 +176,18 @@ def test_the_short_table_does_not_let_controls_win():
     kept = mutation_table.shortened(mutation_table.summarise(all_rows))
 
     assert [line["name"] for line in kept] == ["Gaussian", "direction", "step size"]
+
+
+def test_no_interval_is_outside_the_picture(monkeypatch):
+    members = {GAUSSIAN: 10, Variant(): 1, Variant(acts_on=("switch",)): 100}
+    all_rows = [r for v, g in members.items() for r in rows(v, np.arange(30.0), [g] * 30)]
+    figures = []
+    monkeypatch.setattr(plots, "save", lambda figure, path: figures.append(figure))
+    mutation_table.draw_intervals(mutation_table.summarise(all_rows), Path("unused"))
+    low, high = figures[0].axes[0].get_xlim()
+    plots.plt.close(figures[0])
+
+    assert (low, high) == pytest.approx((0.1, 10))
 
 
 def test_names_tell_the_operators_apart():
