@@ -1,13 +1,13 @@
 """The pretraining problem of :mod:`benchmarks.searches` with EvoTorch: a vectorised fitness."""
 
+import logging
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from evotorch import Problem
-from evotorch.algorithms import SNES
 
 from benchmarks.numpy_search import component_slices, shuffled
 from benchmarks.searches import layout, unflatten
@@ -15,6 +15,12 @@ from benchmarks.timing import num_processors
 from edl_jax.config import EvolutionConfig
 from edl_jax.networks import LOG_SCALE
 from edl_jax.objectives import NUM_PARTNERS, SCALE_GUARD_WEIGHT
+
+with warnings.catch_warnings():  # EvoTorch uses what PyTorch deprecates
+    warnings.simplefilter("ignore", FutureWarning)
+    from evotorch import Problem
+    from evotorch.algorithms import SNES
+    from evotorch.tools.misc import set_default_logger_config
 
 
 def sample_pairs(config: EvolutionConfig) -> tuple[torch.Tensor, torch.Tensor]:
@@ -107,6 +113,7 @@ def ranking(of_pairs: torch.Tensor, severity: torch.Tensor, margin: float) -> to
 
 def make_search(config: EvolutionConfig) -> tuple[Callable[[int], None], int, Callable[..., Any]]:
     """``run``, ``chunk`` and ``fitness`` of a :class:`benchmarks.searches.Search`."""
+    set_default_logger_config(logger_level=logging.WARNING, override=True)
     torch.set_num_threads(num_processors())
     torch.manual_seed(0)
     shapes, margin = layout(config), config.objective.margin

@@ -1,7 +1,7 @@
 """The least time that a generation's arithmetic takes: what :mod:`benchmarks.throughput` aims at.
 
-Only the matrix products and the transcendental functions of the formulas are counted, at the best
-rates that this machine shows; drawing random bits, sums, comparisons and memory are for free.
+Only the matrix products, the transcendental functions of the formulas and the normal numbers are
+counted, at the best rates that XLA or NumPy reach here; sums, comparisons and memory are for free.
 """
 
 from collections.abc import Callable
@@ -11,20 +11,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks import numpy_search
 from benchmarks.searches import layout
 from benchmarks.timing import best_seconds
 from edl_jax.config import EvolutionConfig
 from edl_jax.networks import activation
 from edl_jax.synthetic import component_sizes
 
-FUNCTIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
-    "activation": activation,
-    "softplus": jax.nn.softplus,
-    "exp": jnp.exp,
-    "log": jnp.log,
-    "erf_inv": jax.lax.erf_inv,
+def _normal(x: np.ndarray) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(x.size, np.float32)
+
+
+# Each as XLA and as NumPy compute it; the better one counts.
+FUNCTIONS: dict[str, tuple[Callable[[jax.Array], jax.Array], Callable[[np.ndarray], Any]]] = {
+    "activation": (activation, numpy_search.activation),
+    "softplus": (jax.nn.softplus, numpy_search.softplus),
+    "exp": (jnp.exp, np.exp),
+    "log": (jnp.log, np.log),
+    "normal": (jax.lax.erf_inv, _normal),
 }
-CACHED = 2**17  # elements: half a MB, so that the time is not that of the memory
+# Elements: half a MB, so that the time is not that of the memory, and enough to share out.
+CACHED, LARGE = 2**17, 2**22
 
 
 def counts(config: EvolutionConfig) -> dict[str, int]:
@@ -46,7 +53,7 @@ def counts(config: EvolutionConfig) -> dict[str, int]:
         "exp": pairs * (2 * classes + 2),
         "log": pairs + 2 * dirichlet * classes,
         # Normal numbers: the logits of all other components, a gap each, and the mutations.
-        "erf_inv": (pairs - dirichlet) * classes
+        "normal": (pairs - dirichlet) * classes
         + sizes["ambiguous"]
         + config.population_size * dimensions,
     }
@@ -80,12 +87,15 @@ def matmul_rate(config: EvolutionConfig) -> float:
 
 
 def nanoseconds(name: str, count: int) -> float:
-    """Time of one evaluation, the best of arrays that fit into the cache and one of ``count``."""
-    function = jax.jit(FUNCTIONS[name])
+    """Time of one of ``count`` evaluations: the best of XLA and NumPy, on a small array and a large
+    one."""
+    in_xla, in_numpy = jax.jit(FUNCTIONS[name][0]), FUNCTIONS[name][1]
     times = []
-    for size in sorted({min(count, CACHED), count}):
-        x = jnp.linspace(0.01, 0.99, size)
-        times.append(best_seconds(lambda x=x: function(x)) / size)
+    for size in sorted({min(count, CACHED), min(count, LARGE)}):
+        x = np.linspace(0.01, 0.99, size, dtype=np.float32)
+        on_device = jnp.asarray(x)
+        times.append(best_seconds(lambda x=on_device: in_xla(x)) / size)
+        times.append(best_seconds(lambda x=x: in_numpy(x)) / size)
     return 1e9 * min(times)
 
 

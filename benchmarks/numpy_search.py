@@ -95,12 +95,16 @@ def activation(x: np.ndarray) -> np.ndarray:
     return x / np.sqrt(1 + x * x)
 
 
+def softplus(x: np.ndarray) -> np.ndarray:
+    """log(1 + exp(x)), also where exp(x) overflows."""
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
 def losses(candidate: dict[str, np.ndarray], x: np.ndarray) -> np.ndarray:
     """One candidate's loss of each pair, from the features."""
     x = activation(x @ candidate["mlp/0/weights"] + candidate["mlp/0/biases"])
     x = activation(x @ candidate["mlp/1/weights"] + candidate["mlp/1/biases"])
-    x = (x @ candidate["mlp/2/weights"] + candidate["mlp/2/biases"])[:, 0]
-    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+    return softplus((x @ candidate["mlp/2/weights"] + candidate["mlp/2/biases"])[:, 0])
 
 
 def ranking(of_pairs: np.ndarray, severity: np.ndarray, margin: float) -> float:

@@ -2,16 +2,18 @@
 
 from dataclasses import replace
 
+import json
+from concurrent.futures import Future
+
 import jax
 import numpy as np
 import pytest
 
-from benchmarks import numpy_search, searches
+from benchmarks import floor, numpy_search, scaling, searches, throughput
+from edl_jax import cli
 from edl_jax.networks import make_network
 from edl_jax.synthetic import sample_pairs
 
-# EvoTorch's, on import.
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:FutureWarning")
 TINY = replace(searches.PROBLEM, population_size=8, batch_size=256, width=4)
 
 
@@ -71,7 +73,98 @@ def moments(logits, labels):
     return np.array([f(value) for value in values for f in (np.mean, np.std)])
 
 
-@pytest.mark.parametrize("name", searches.SEARCHES)
-def test_every_implementation_goes_on(name):
-    found = search(name)
-    found.run(2 * found.chunk)
+def test_the_floor_counts_what_the_formulas_evaluate():
+    called = floor.counts(TINY)
+
+    assert called["activation"] == 8 * 256 * (4 + 4)
+    assert called["softplus"] == 8 * 256
+    assert floor.matmul_flops(TINY) == 2 * 8 * 256 * (6 * 4 + 4 * 4 + 4)
+    # Twice the batch is twice of everything but the mutations' normal numbers.
+    twice = floor.counts(replace(TINY, batch_size=512))
+    dimensions = 8 * (6 * 4 + 4 + 4 * 4 + 4 + 4 + 1)
+    called["normal"] -= dimensions
+    twice["normal"] -= dimensions
+    for name in called:
+        assert twice[name] == pytest.approx(2 * called[name], rel=0.02)
+
+
+def test_slopes_are_exponents():
+    rows = [
+        {"axis": "width", "width": w, "seconds": 3 * w**2, "peak_bytes": None} for w in (2, 4, 8)
+    ]
+    rows = [{**row, "sampling_seconds": 1.0} for row in rows]
+    found = {row["quantity"]: (row["slope"], row["last"]) for row in scaling.slopes(rows)}
+
+    assert found.keys() == {"seconds", "sampling_seconds"}
+    assert found["seconds"] == pytest.approx((2, 2))
+    assert found["sampling_seconds"] == pytest.approx((0, 0))
+
+
+class InThisProcess:
+    """In the place of a pool, whose processes take seconds to begin."""
+
+    def __init__(self, *args, **options):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def submit(self, function, *args):
+        future = Future()
+        future.set_result(function(*args))
+        return future
+
+
+@pytest.fixture(scope="module")
+def quick_run(tmp_path_factory):
+    """The results file of a quick run with smaller sizes yet, and without what is not installed."""
+    path = tmp_path_factory.mktemp("quick") / "results.json"
+    names = [name for name in searches.SEARCHES if not searches.missing(name)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scaling, "ProcessPoolExecutor", InThisProcess)
+        patch.setattr(scaling, "QUICK_AXES", {"population_size": (8, 16)})
+        patch.setattr(searches, "PROBLEM", replace(TINY, width=2))
+        throughput.command(["--quick", "--output", str(path), "--implementations", *names])
+    return path
+
+
+def test_a_quick_run_fills_a_file(quick_run):
+    content = json.loads(quick_run.read_text())
+
+    assert {"command", "commit", "environment", "cpu", "num_processors"} <= content["meta"].keys()
+    names = {row["implementation"] for row in content["rows"]}
+    assert names >= {"edl_jax", "evosax_loop", "numpy"}
+    for row in content["rows"]:
+        assert {"network", "population_size", "batch_size", "width", "num_classes"} <= row.keys()
+        assert row["generations_per_second"] > 0
+    (floor_row,) = content["floor"]
+    assert floor_row["share_reached"].keys() == names
+    assert floor_row["seconds"] == pytest.approx(
+        floor_row["matmul_seconds"] + floor_row["transcendental_seconds"]
+    )
+    assert [row["population_size"] for row in content["scaling"]] == [8, 16]
+    assert all(row["buffer_bytes"] > 0 for row in content["scaling"])
+
+
+@pytest.mark.parametrize(
+    "option", ["--implementations=x", "--population-sizes=5", "--repeats=0", "--seconds=0"]
+)
+def test_a_bad_option_is_one_line_and_status_2(option, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(lambda: throughput.command([option]))
+
+    assert stop.value.code == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_what_is_not_installed_is_left_out_in_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(searches, "missing", lambda name: "evotorch")
+    with pytest.raises(SystemExit):
+        cli.main(lambda: throughput.command(["--implementations", "evotorch"]))
+
+    printed = capsys.readouterr()
+    assert "evotorch is left out" in printed.out
+    assert len(printed.err.splitlines()) == 1
