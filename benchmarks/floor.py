@@ -18,6 +18,7 @@ from edl_jax.config import EvolutionConfig
 from edl_jax.networks import activation
 from edl_jax.synthetic import component_sizes
 
+
 def _normal(x: np.ndarray) -> np.ndarray:
     return np.random.default_rng(0).standard_normal(x.size, np.float32)
 

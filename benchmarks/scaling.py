@@ -22,7 +22,7 @@ AXES = {
     "num_classes": (10, 32, 100, 320, 1000),
 }
 QUICK_AXES = {"population_size": (16, 64), "num_classes": (10, 100)}
-REPEATS = 5
+CHUNK, REPEATS = 10, 5
 TARGET = 1.0  # seconds of a repeat, about
 QUANTITIES = ("seconds", "peak_bytes", "sampling_seconds")
 
@@ -59,25 +59,21 @@ def measure(config: EvolutionConfig, repeats: int, target: float) -> dict[str, A
     evolution, objective = make_evolution(config), make_objective(config)
     state = jax.block_until_ready(evolution.init(jax.random.key(0)))
 
-    def compiled(generations: int) -> Any:
-        run = jax.jit(lambda state: evolution.run(state, generations))
-        return run.lower(state).compile()
-
-    run = compiled(2)
+    run = jax.jit(lambda state: evolution.run(state, CHUNK)[0]).lower(state).compile()
     memory = run.memory_analysis()
     forget_peak()
     before = resident("VmRSS")
     seconds(lambda: run(state))
     after = resident("VmHWM")
-    generations = max(2, round(2 * target / seconds(lambda: run(state))))
-    run = compiled(generations)
+    calls = max(1, round(target / seconds(lambda: run(state))))
+    whole = [seconds(lambda: [run(state) for _ in range(calls)]) for _ in range(repeats)]
     sample = jax.jit(lambda key: objective.sample(key).pairs)
     key = jax.random.key(0)
-    seconds(lambda: (run(state), sample(key)))
+    seconds(lambda: sample(key))
+    drawing = [seconds(lambda: sample(key)) for _ in range(50)]
     return {
-        "seconds": float(np.median([seconds(lambda: run(state)) for _ in range(repeats)]))
-        / generations,
-        "sampling_seconds": float(np.median([seconds(lambda: sample(key)) for _ in range(50)])),
+        "seconds": float(np.median(whole)) / (calls * CHUNK),
+        "sampling_seconds": float(np.median(drawing)),
         "buffer_bytes": memory.argument_size_in_bytes
         + memory.output_size_in_bytes
         + memory.temp_size_in_bytes,
@@ -112,7 +108,7 @@ def slopes(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         sizes = [row[axis] for row in members]
         for quantity in QUANTITIES:
             values = [row[quantity] for row in members]
-            if None in values or min(values) <= 0:
+            if len(values) < 2 or None in values or min(values) <= 0:
                 continue
             whole, last = log_log_slope(sizes, values), log_log_slope(sizes[-2:], values[-2:])
             found.append({"axis": axis, "quantity": quantity, "slope": whole, "last": last})

@@ -263,7 +263,9 @@ def _steps(rows: Sequence[Row]) -> str:
         own = {"implementation": implementation, "loss": loss}
         reference = {"implementation": "edl_jax", "loss": "cross_entropy"}
         rates = [row["images_per_second"] for row in members if own.items() <= row.items()]
-        compared = "" if own == reference else _compared(members, own, reference, "seconds_per_step")
+        compared = (
+            "" if own == reference else _compared(members, own, reference, "seconds_per_step")
+        )
         lines.append(
             [
                 f"{model}, width {width}",

@@ -18,21 +18,23 @@ from edl_jax.errors import require, require_one_of
 
 PROG = "python -m benchmarks.training_step"
 LOSSES = ("cross_entropy", "edl-base", "edl-robust")
-DEPTHS = {"resnet8": 8, "resnet20": 20}
+MODELS = ("mlp", "resnet8", "resnet20")
+DEPTHS = {"resnet8": 8, "resnet20": 20}  # of those that are compared with PyTorch
 IMAGE_SHAPE, BATCH_SIZE, NUM_CLASSES = (32, 32, 3), 128, 10
 LOSS_BATCH_SIZE, CLASSES = 1024, (10, 100, 1000)
 LEARNING_RATE = 0.01
 BARE_SECONDS = 0.1
+QUICK_MODELS = ("resnet8",)
 
 
 @dataclass(frozen=True)
 class TrainingStepConfig:
     """Time a training step under each loss, each loss alone, and the step in PyTorch."""
 
-    models: tuple[str, ...] = ("resnet8", "resnet20")
-    """Networks whose step is timed: resnet8, resnet20."""
-    width: int = 16
-    """Channels of the first stage."""
+    models: tuple[str, ...] = MODELS
+    """Networks whose step is timed: mlp, resnet8, resnet20; in PyTorch too, all but mlp."""
+    width: int | None = None
+    """Channels of the first stage, or hidden units of mlp; as published by default."""
     repeats: int = 20
     """How often each has its turn."""
     steps: int = 2
@@ -44,8 +46,10 @@ class TrainingStepConfig:
 
     def __post_init__(self) -> None:
         for name in self.models:
-            require_one_of("models", name, DEPTHS)
-        require(1 <= self.width <= 1024, "width", self.width, "a whole number from 1 to 1,024")
+            require_one_of("models", name, MODELS)
+        require(len(self.models) > 0, "models", "", "at least one name")
+        ok = self.width is None or 1 <= self.width <= 4096
+        require(ok, "width", self.width, "a whole number from 1 to 4,096")
         require(1 <= self.repeats <= 10_000, "repeats", self.repeats, "from 1 to 10,000")
         require(1 <= self.steps <= 10_000, "steps", self.steps, "from 1 to 10,000")
 
@@ -71,7 +75,7 @@ def loss_function(name: str) -> Any:
 
 
 def jax_step(
-    model: str, width: int, loss: str, images: Any, labels: Any
+    model: str, width: int | None, loss: str, images: Any, labels: Any
 ) -> tuple[Callable[[], Any], Any]:
     """A training step on one batch, which gives its loss, and the weights it starts from."""
     import jax
@@ -104,15 +108,17 @@ def step_rows(config: TrainingStepConfig, model: str) -> Iterator[dict[str, Any]
     from importlib.util import find_spec
 
     from benchmarks.timing import SETTLE, seconds, turns
+    from edl_jax.models import MODELS as PUBLISHED
 
     images, labels = batch()
+    width = PUBLISHED[model][1] if config.width is None else config.width
     steps: dict[tuple[str, str], Callable[[], Any]] = {}
     for loss in LOSSES:
-        steps["edl_jax", loss] = jax_step(model, config.width, loss, images, labels)[0]
-    if find_spec("torch"):
+        steps["edl_jax", loss] = jax_step(model, width, loss, images, labels)[0]
+    if find_spec("torch") and model in DEPTHS:
         from benchmarks.torch_resnet import make_step
 
-        run = make_step(DEPTHS[model], config.width, images, labels, LEARNING_RATE)
+        run = make_step(DEPTHS[model], width, images, labels, LEARNING_RATE)
         steps["pytorch", "cross_entropy"] = run
     for run in steps.values():
         seconds(run)
@@ -132,7 +138,7 @@ def step_rows(config: TrainingStepConfig, model: str) -> Iterator[dict[str, Any]
                 "implementation": implementation,
                 "loss": loss,
                 "model": model,
-                "width": config.width,
+                "width": width,
                 "batch_size": BATCH_SIZE,
                 "seconds_per_step": took,
                 "images_per_second": BATCH_SIZE / took,
@@ -177,7 +183,7 @@ def command(args: list[str] | None = None) -> None:
     config = cli.parse(TrainingStepConfig, args, prog=PROG)
     output, classes, target = config.output, CLASSES, BARE_SECONDS
     if config.quick:
-        config = TrainingStepConfig(("resnet8",), 8, 3, 1, output, True)
+        config = TrainingStepConfig(QUICK_MODELS, 8, 3, 1, output, True)
         output, classes, target = output or Path("runs/training_step_quick.json"), CLASSES[:2], 0.01
 
     from benchmarks.results_file import RESULTS, meta, write_rows
