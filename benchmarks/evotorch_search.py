@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 from benchmarks.numpy_search import component_slices, shuffled
 from benchmarks.searches import layout, unflatten
@@ -94,7 +94,7 @@ def losses(population: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor
     x = x.expand(len(population["mlp/0/biases"]), *x.shape)
     x = activation(dense("mlp/0", x))
     x = activation(dense("mlp/1", x))
-    return F.softplus(dense("mlp/2", x)[..., 0])
+    return functional.softplus(dense("mlp/2", x)[..., 0])
 
 
 def ranking(of_pairs: torch.Tensor, severity: torch.Tensor, margin: float) -> torch.Tensor:

@@ -5,6 +5,7 @@ counted, at the best rates that XLA or NumPy reach here; sums, comparisons and m
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -73,7 +74,7 @@ def matmul_peak(sizes: tuple[int, ...] = (1024, 2048)) -> float:
     for size in sizes:
         a = np.random.default_rng(0).standard_normal((size, size), np.float32)
         b = jnp.asarray(a)
-        for multiply in (lambda b=b: product(b, b), lambda a=a: a @ a):
+        for multiply in (partial(product, b, b), partial(np.matmul, a, a)):
             rates.append(2 * size**3 / best_seconds(multiply))
     return max(rates)
 
@@ -95,8 +96,8 @@ def nanoseconds(name: str, count: int) -> float:
     for size in sorted({min(count, CACHED), min(count, LARGE)}):
         x = np.linspace(0.01, 0.99, size, dtype=np.float32)
         on_device = jnp.asarray(x)
-        times.append(best_seconds(lambda x=on_device: in_xla(x)) / size)
-        times.append(best_seconds(lambda x=x: in_numpy(x)) / size)
+        times.append(best_seconds(partial(in_xla, on_device)) / size)
+        times.append(best_seconds(partial(in_numpy, x)) / size)
     return 1e9 * min(times)
 
 

@@ -125,7 +125,7 @@ def make_search(config: EvolutionConfig) -> tuple[Callable[[int], None], int, Ca
     """``run``, ``chunk`` and ``fitness`` of a :class:`benchmarks.searches.Search`."""
     shapes, rng = layout(config), np.random.default_rng(0)
     size = config.population_size
-    margin = np.float32(config.objective.margin)
+    margin = config.objective.margin
 
     def fitness(population: dict[str, np.ndarray], logits: Any, labels: Any) -> np.ndarray:
         log_p = log_softmax(logits)

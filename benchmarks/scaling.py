@@ -4,7 +4,7 @@ Each size is measured in a process of its own, whose peak memory is then that of
 """
 
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +15,13 @@ import numpy as np
 from benchmarks.timing import log_log_slope, seconds
 from edl_jax.config import EvolutionConfig
 
-AXES = {
+AXES: dict[str, tuple[int, ...]] = {
     "population_size": (32, 64, 128, 256, 512),
     "batch_size": (512, 1024, 2048, 4096, 8192),
     "width": (8, 16, 32, 64, 128),
     "num_classes": (10, 32, 100, 320, 1000),
 }
-QUICK_AXES = {"population_size": (16, 64), "num_classes": (10, 100)}
+QUICK_AXES: dict[str, tuple[int, ...]] = {"population_size": (16, 64), "num_classes": (10, 100)}
 CHUNK, REPEATS = 10, 5
 TARGET = 1.0  # seconds of a repeat, about
 QUANTITIES = ("seconds", "peak_bytes", "sampling_seconds")
@@ -60,7 +60,7 @@ def measure(config: EvolutionConfig, repeats: int, target: float) -> dict[str, A
     state = jax.block_until_ready(evolution.init(jax.random.key(0)))
 
     run = jax.jit(lambda state: evolution.run(state, CHUNK)[0]).lower(state).compile()
-    memory = run.memory_analysis()
+    memory: Any = run.memory_analysis()
     forget_peak()
     before = resident("VmRSS")
     seconds(lambda: run(state))
@@ -83,7 +83,7 @@ def measure(config: EvolutionConfig, repeats: int, target: float) -> dict[str, A
 
 def measure_all(
     problem: EvolutionConfig,
-    axes: dict[str, tuple[int, ...]],
+    axes: Mapping[str, tuple[int, ...]],
     repeats: int = REPEATS,
     target: float = TARGET,
 ) -> Iterator[dict[str, Any]]:

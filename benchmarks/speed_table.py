@@ -39,7 +39,7 @@ def paired_ratios(rows: Sequence[Row], one: Row, other: Row, quantity: str) -> n
     return np.array([above[repeat] / below[repeat] for repeat in sorted(above.keys() & below)])
 
 
-def median_interval(values: Sequence[float]) -> tuple[float, float]:
+def median_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
     """95 % percentile bootstrap interval of the median (Efron and Tibshirani, 1993, chapter 13)."""
     sample = np.asarray(values, np.float64)
     drawn = np.random.default_rng(0).integers(len(sample), size=(10_000, len(sample)))

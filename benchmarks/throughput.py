@@ -11,6 +11,7 @@ of ``edl_jax`` grow (:mod:`benchmarks.scaling`).
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +65,12 @@ def rates(
     searches = {name: SEARCHES[name](config) for name in names}
     generations = {}
     for name, search in searches.items():
-        chunk = search.chunk
-        generations[name] = chunk * calls_for(lambda s=search: s.run(s.chunk), target)
+        generations[name] = search.chunk * calls_for(partial(search.run, search.chunk), target)
     for repeat in range(repeats):
         for name in turns(names, repeat):
             time.sleep(SETTLE)
             search, number = searches[name], generations[name]
-            took = seconds(lambda s=search, n=number: s.run(n))
+            took = seconds(partial(search.run, number))
             yield {
                 "implementation": name,
                 "strategy": search.strategy,

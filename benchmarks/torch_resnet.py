@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
+from torch.nn import functional
 
 from benchmarks.timing import num_processors
 
@@ -33,10 +33,10 @@ class Block(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Channels_last images to channels_last images."""
-        y = self.second(F.relu(self.first(x)))
+        y = self.second(functional.relu(self.first(x)))
         if self.stride > 1 or self.extra:
-            x = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.extra))
-        return F.relu(y + x)
+            x = functional.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.extra))
+        return functional.relu(y + x)
 
 
 class ResNet(nn.Module):
@@ -56,7 +56,7 @@ class ResNet(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits ``[batch, num_classes]`` of images ``[batch, 3, height, width]``."""
-        x = self.blocks(F.relu(self.stem(images)))
+        x = self.blocks(functional.relu(self.stem(images)))
         return self.head(x.mean(dim=(2, 3)))
 
 
@@ -116,7 +116,7 @@ def make_step(
 
     def step() -> float:
         optimizer.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(model(batch), targets)
+        loss = functional.cross_entropy(model(batch), targets)
         loss.backward()
         optimizer.step()
         return loss.item()

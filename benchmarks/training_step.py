@@ -10,6 +10,7 @@ of classes. Everything takes turns in each repeat.
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,11 @@ def jax_step(
     return run, params
 
 
+def repeated(run: Callable[[], Any], number: int) -> list[Any]:
+    """What ``number`` calls give."""
+    return [run() for _ in range(number)]
+
+
 def step_rows(config: TrainingStepConfig, model: str) -> Iterator[dict[str, Any]]:
     """A row for each turn of each loss, and of PyTorch, with one network."""
     from importlib.util import find_spec
@@ -130,10 +136,7 @@ def step_rows(config: TrainingStepConfig, model: str) -> Iterator[dict[str, Any]
             time.sleep(SETTLE)
             seconds(run)  # what the pause let grow cold
 
-            def turn(run: Callable[[], Any] = run) -> Any:
-                return [run() for _ in range(config.steps)]
-
-            took = seconds(turn) / config.steps
+            took = seconds(partial(repeated, run, config.steps)) / config.steps
             yield {
                 "implementation": implementation,
                 "loss": loss,
@@ -146,10 +149,14 @@ def step_rows(config: TrainingStepConfig, model: str) -> Iterator[dict[str, Any]
             }
 
 
+def mean_of(loss: Any, logits: Any, labels: Any) -> Any:
+    """The mean of a loss over a batch."""
+    return loss(logits, labels).mean()
+
+
 def bare_rows(repeats: int, classes: tuple[int, ...], target: float) -> Iterator[dict[str, Any]]:
     """A row for each turn of each loss alone: the value and gradient of its mean over a batch."""
     import jax
-    import jax.numpy as jnp
 
     from benchmarks.timing import calls_for, seconds, turns
 
@@ -159,16 +166,13 @@ def bare_rows(repeats: int, classes: tuple[int, ...], target: float) -> Iterator
         labels = jax.random.randint(keys[1], (LOSS_BATCH_SIZE,), 0, num_classes)
         runs, calls = {}, {}
         for name in LOSSES:
-            loss = loss_function(name)
-            both = jax.jit(
-                jax.value_and_grad(lambda z, y, loss=loss: jnp.mean(loss(z, y)))  # type: ignore[misc]
-            )
-            runs[name] = lambda f=both, z=logits, y=labels: f(z, y)
+            both = jax.jit(jax.value_and_grad(partial(mean_of, loss_function(name))))
+            runs[name] = partial(both, logits, labels)
             calls[name] = calls_for(runs[name], target)
         for repeat in range(repeats):
             for name in turns(LOSSES, repeat):
                 run, number = runs[name], calls[name]
-                took = seconds(lambda f=run, n=number: [f() for _ in range(n)]) / number
+                took = seconds(partial(repeated, run, number)) / number
                 yield {
                     "loss": name,
                     "num_classes": num_classes,
@@ -181,7 +185,8 @@ def bare_rows(repeats: int, classes: tuple[int, ...], target: float) -> Iterator
 def command(args: list[str] | None = None) -> None:
     """Run the command line ``args``."""
     config = cli.parse(TrainingStepConfig, args, prog=PROG)
-    output, classes, target = config.output, CLASSES, BARE_SECONDS
+    output, target = config.output, BARE_SECONDS
+    classes: tuple[int, ...] = CLASSES
     if config.quick:
         config = TrainingStepConfig(QUICK_MODELS, 8, 3, 1, output, True)
         output, classes, target = output or Path("runs/training_step_quick.json"), CLASSES[:2], 0.01

@@ -1,9 +1,8 @@
 """The benchmark of throughput: that all implementations do the same work, and its bookkeeping."""
 
-from dataclasses import replace
-
 import json
 from concurrent.futures import Future
+from dataclasses import replace
 
 import jax
 import numpy as np
