@@ -36,6 +36,7 @@ def test_a_quick_run_fills_a_file(tmp_path, monkeypatch, capsys):
     """With a network that compiles in no time."""
     monkeypatch.setattr(training_step, "QUICK_MODELS", ("mlp",))
     monkeypatch.setattr(training_step, "CLASSES", (10,))
+    monkeypatch.setattr(training_step, "LOSSES", ("cross_entropy", "edl-robust"))
     monkeypatch.setattr(timing, "SETTLE", 0.0)
     path = tmp_path / "results.json"
     training_step.command(["--quick", "--output", str(path)])
