@@ -30,7 +30,12 @@ def best_seconds(function: Callable[[], Any], repeats: int = 10) -> float:
 
 
 def calls_for(function: Callable[[], Any], target: float) -> int:
-    """How many calls take about ``target`` seconds, at least one; the first call compiles."""
+    """How many calls take about ``target`` seconds, at least one.
+
+    The first call compiles, and so may the second: what a search goes on from need not have quite
+    the types that it began with.
+    """
+    seconds(function)
     seconds(function)
     return max(1, math.ceil(target / seconds(function)))
 
