@@ -61,12 +61,19 @@ class ResultsFile:
             write_rows(self.path, meta(), self.rows)
 
 
-def write_rows(path: Path, meta: dict[str, Any], rows: Sequence[dict[str, Any]]) -> None:
-    """Write a results file, a row a line."""
-    head = json.dumps(meta, indent=1)
-    lines = ",\n".join(json.dumps(row) for row in rows)
+def write_rows(
+    path: Path,
+    meta: dict[str, Any],
+    rows: Sequence[dict[str, Any]],
+    **more: Sequence[dict[str, Any]],
+) -> None:
+    """Write a results file, a row a line; ``more`` are other lists of rows by their names."""
+    text = f'{{"meta": {json.dumps(meta, indent=1)}'
+    for name, each in {"rows": rows, **more}.items():
+        lines = ",\n".join(json.dumps(row) for row in each)
+        text += f',\n"{name}": [\n{lines}\n]'
     with atomic_write(path) as file:
-        file.write(f'{{"meta": {head},\n"rows": [\n{lines}\n]}}\n'.encode())
+        file.write(f"{text}}}\n".encode())
 
 
 @contextlib.contextmanager
