@@ -77,8 +77,8 @@ SCHEDULES = [
 ]
 STRATEGIES = [
     *(Variant(o, strategy=s) for s in ("Open_ES", "SNES") for o in ("gaussian", "chaotic")),
-    Variant(strategy="ChaoticEvolution"),
+    *(Variant(strategy="ChaoticEvolution", dynamics=d) for d in ("chaotic", "iid")),
 ]
 
-CORE = [GAUSSIAN, *DIRECTION, *PLACES, Variant(strategy="ChaoticEvolution")]
+CORE = [GAUSSIAN, *DIRECTION, *PLACES, *STRATEGIES[-2:]]
 ALL = [GAUSSIAN, *DIRECTION, *PLACES, *SEQUENCES, *MAPS, *SCHEDULES, *STRATEGIES]
