@@ -19,6 +19,7 @@ import numpy as np
 
 from edl_jax import cli
 from edl_jax.errors import require, require_one_of
+from edl_jax.startup import spread_over_cores
 
 PROG = "python -m benchmarks.throughput"
 NAMES = ("edl_jax", "evosax_loop", "evotorch", "numpy")
@@ -99,6 +100,9 @@ def command(args: list[str] | None = None) -> None:
     """Run the command line ``args``."""
     config = cli.parse(ThroughputConfig, args, prog=PROG)
     output = config.output
+    spread_over_cores(
+        min(config.population_sizes)
+    )  # as pretrain does; the others use what they use
 
     from benchmarks import floor, scaling
     from benchmarks.results_file import RESULTS, meta, write_rows

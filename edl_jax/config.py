@@ -141,7 +141,7 @@ class EvolutionConfig:
     """Generations without progress after which a search begins anew; 0 never."""
     candidates_at_once: int = 0
     """Candidates that a device evaluates at the same time; fewer need less memory. 0 takes as many
-    as fit into 512 MiB by an estimate, or into 2 MiB on a CPU, for its cache."""
+    as fit into 512 MiB by an estimate, or into a few on a CPU, for its cache."""
     mixture: MixtureConfig = field(default_factory=MixtureConfig)
     """Weights of the synthetic mixture's components."""
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)

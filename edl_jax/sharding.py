@@ -17,9 +17,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 AXIS = "candidates"
 
-# What the intermediate values of an evaluation may take on a device: what a core's cache holds, and
-# elsewhere a constant, not a share of the memory, so that a configuration is one program there.
-CPU_BYTES, MEMORY_BYTES = 2**21, 2**29
+# What the intermediate values of an evaluation may take on a device. On a CPU what its cache holds,
+# more for a device that has all cores; elsewhere a constant, not a share of the memory, so that a
+# configuration is one program there.
+CORE_BYTES, CPU_BYTES, MEMORY_BYTES = 2**21, 2**23, 2**29
 # How many values as large as the largest one are taken to be alive at the same time.
 _ALIVE = 4
 
@@ -155,13 +156,15 @@ def candidates_at_once(
     """How many candidates can be evaluated at the same time in ``memory_bytes``.
 
     An estimate, from the largest intermediate value of one evaluation. By default the bytes are
-    :data:`CPU_BYTES` on a CPU and :data:`MEMORY_BYTES` elsewhere.
+    :data:`CPU_BYTES` on a CPU, :data:`CORE_BYTES` if it is several devices, and
+    :data:`MEMORY_BYTES` elsewhere.
 
     >>> candidates_at_once(lambda x, y: x * y, jnp.zeros(9), jnp.zeros(1000), 160_000)
     10
     """
     if memory_bytes is None:
-        memory_bytes = CPU_BYTES if jax.default_backend() == "cpu" else MEMORY_BYTES
+        on_cpu = CPU_BYTES if jax.local_device_count() == 1 else CORE_BYTES
+        memory_bytes = on_cpu if jax.default_backend() == "cpu" else MEMORY_BYTES
     one = jax.eval_shape(lambda tree: jax.tree.map(lambda leaf: leaf[0], tree), population)
     jaxpr = jax.make_jaxpr(evaluate)(one, problem)
     largest = max(_value_bytes(jaxpr.jaxpr), default=1)
