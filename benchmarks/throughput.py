@@ -19,7 +19,6 @@ import numpy as np
 
 from edl_jax import cli
 from edl_jax.errors import require, require_one_of
-from edl_jax.startup import spread_over_cores
 
 PROG = "python -m benchmarks.throughput"
 NAMES = ("edl_jax", "evosax_loop", "evotorch", "numpy")
@@ -33,7 +32,7 @@ class ThroughputConfig:
     """What is compared; evotorch is left out, with a line that says so, where it is not there."""
     population_sizes: tuple[int, ...] = (64, 512)
     """Candidates in a generation, one measurement each."""
-    repeats: int = 10
+    repeats: int = 5
     """How often each implementation has its turn."""
     seconds: float = 2.0
     """Length of a turn, about."""
@@ -100,9 +99,6 @@ def command(args: list[str] | None = None) -> None:
     """Run the command line ``args``."""
     config = cli.parse(ThroughputConfig, args, prog=PROG)
     output = config.output
-    spread_over_cores(
-        min(config.population_sizes)
-    )  # as pretrain does; the others use what they use
 
     from benchmarks import floor, scaling
     from benchmarks.results_file import RESULTS, meta, write_rows

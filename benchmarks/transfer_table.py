@@ -1,6 +1,6 @@
 """The tables and the plot of ``transfer_losses``, made from its results file alone.
 
-``python -m benchmarks.transfer_table`` puts the short table into the README, between two marks,
+``python -m benchmarks.transfer_table`` puts two short tables into the README, between marks,
 writes ``docs/transfer_losses.md`` with every loss, and draws ``docs/transfer_losses.png``.
 """
 
@@ -87,6 +87,27 @@ def _paired(own: dict[int, Any], other: dict[int, Any]) -> tuple[float | None, A
 def shortened(lines: Iterable[Line]) -> list[Line]:
     """Cross-entropy, the shipped losses, and the best hand-made loss of each group."""
     return [line for line in lines if line["loss"] in (REFERENCE, *SHIPPED, line["best"])]
+
+
+def headline(lines: Iterable[Line]) -> str:
+    """Test accuracies with the MLP at a glance: a row a loss, a column a question."""
+    columns = {(0.0, "aware"): "clean labels", (0.4, "unaware"): "40 % noise, usual rate"}
+    columns[0.4, "aware"] = "40 % noise, rate tuned for it"
+    members = [
+        line
+        for line in lines
+        if line["model"] == "mlp"
+        and line["noise_kind"] == "symmetric"
+        and (line["label_noise"], line["protocol"]) in columns
+    ]
+    shown = dict.fromkeys(line["loss"] for line in shortened(members))
+    found = {(x["loss"], x["label_noise"], x["protocol"]): x["test_accuracy"] for x in members}
+    out = [f"| test accuracy (%) | {' | '.join(columns.values())} |", "|---" * 4 + "|"]
+    for loss in shown:
+        cells = [found.get((loss, *column)) for column in columns]
+        texts = ["" if value is None else f"{100 * value:.1f}" for value in cells]
+        out.append(f"| `{loss}` | {' | '.join(texts)} |")
+    return "\n".join(out)
 
 
 def markdown(lines: Sequence[Line]) -> str:
@@ -270,9 +291,8 @@ def main() -> None:
     content = json.loads((RESULTS / "transfer_losses.json").read_text())
     lines = summarise(content["rows"])
     readme = ROOT / "README.md"
-    readme.write_text(
-        between_marks(readme.read_text(), "transfer_losses", markdown(shortened(lines)))
-    )
+    text = between_marks(readme.read_text(), "headline", headline(lines))
+    readme.write_text(between_marks(text, "transfer_losses", markdown(shortened(lines))))
     (ROOT / "docs" / "transfer_losses.md").write_text(page(content, lines))
     draw(lines, ROOT / "docs" / "transfer_losses.png")
 

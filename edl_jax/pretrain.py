@@ -14,7 +14,6 @@ from edl_jax.config import ClusterOptions, EvolutionConfig, ObjectiveConfig
 from edl_jax.errors import EdlError, require
 from edl_jax.interrupts import StopRequest
 from edl_jax.runs import RunDirectory, is_finished
-from edl_jax.startup import spread_over_cores
 
 PROG = "python -m edl_jax.pretrain"
 
@@ -227,7 +226,6 @@ def command(args: list[str] | None = None) -> None:
     if config.distributed:
         _distributed(config)
     else:
-        spread_over_cores(config.population_size)
         with _directory(config) as run, StopRequest() as stop:
             checkpoints = checkpoint.Checkpoints(run, config.checkpoint_every, stop)
             _run(config, run, lambda chunk: checkpoints.offer(chunk.state), checkpoints.restore)

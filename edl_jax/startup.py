@@ -6,8 +6,6 @@ import sys
 from pathlib import Path
 
 _CACHE_BYTES = 2**30
-# A device of fewer candidates than this is not worth the exchange of their fitness.
-_CANDIDATES_A_DEVICE = 8
 
 
 def cache_dir() -> Path:
@@ -30,15 +28,3 @@ def keep_compilations() -> None:
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(path)
         os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(_CACHE_BYTES))
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
-
-
-def spread_over_cores(population_size: int) -> None:
-    """Make each core a device of its own where JAX runs on the CPU, for a population to share.
-
-    Small evaluations side by side keep the cores busier than one after another on all of them.
-    ``JAX_NUM_CPU_DEVICES`` says otherwise.
-    """
-    if "jax" not in sys.modules:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        devices = max(1, min(cores, population_size // _CANDIDATES_A_DEVICE))
-        os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(devices))

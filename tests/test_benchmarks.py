@@ -146,6 +146,7 @@ def test_the_readme_and_the_page_show_what_the_results_file_says():
 
     table = transfer_table.markdown(transfer_table.shortened(lines))
     assert between_marks(readme, "transfer_losses", table) == readme
+    assert between_marks(readme, "headline", transfer_table.headline(lines)) == readme
     page = (ROOT / "docs" / "transfer_losses.md").read_text()
     assert transfer_table.page(content, lines) == page
 

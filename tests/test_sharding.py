@@ -31,6 +31,8 @@ GENERATIONS = 4
 def environment(**changes):
     """For other processes, in which time is compilation: without the optimisations."""
     quick = {"JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    # More devices than cores: a device that waits for others must not hold a thread they need.
+    quick["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
     return os.environ | quick | changes
 
 

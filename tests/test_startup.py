@@ -44,25 +44,6 @@ def test_nothing_is_kept_where_nothing_can_be_written(before_jax, tmp_path):
     assert jax_variables(before_jax) == {}
 
 
-@pytest.mark.parametrize(
-    ("cores", "population_size", "devices"), [(4, 64, 4), (4, 16, 2), (4, 7, 1), (1, 64, 1)]
-)
-def test_each_core_is_a_device_as_far_as_there_are_candidates(
-    before_jax, monkeypatch, cores, population_size, devices
-):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
-    startup.spread_over_cores(population_size)
-
-    assert before_jax["JAX_NUM_CPU_DEVICES"] == str(devices)
-
-
-def test_a_number_of_devices_that_the_user_has_said_stays(before_jax):
-    before_jax["JAX_NUM_CPU_DEVICES"] = "3"
-    startup.spread_over_cores(64)
-
-    assert before_jax["JAX_NUM_CPU_DEVICES"] == "3"
-
-
 TWICE = """
 from edl_jax.startup import keep_compilations
 keep_compilations()
