@@ -156,8 +156,7 @@ def candidates_at_once(
     """How many candidates can be evaluated at the same time in ``memory_bytes``.
 
     An estimate, from the largest intermediate value of one evaluation. By default the bytes are
-    :data:`CPU_BYTES` on a CPU, :data:`CORE_BYTES` if it is several devices, and
-    :data:`MEMORY_BYTES` elsewhere.
+    8 MiB on a CPU, 2 MiB if it is several devices, and 512 MiB elsewhere.
 
     >>> candidates_at_once(lambda x, y: x * y, jnp.zeros(9), jnp.zeros(1000), 160_000)
     10
