@@ -140,12 +140,12 @@ def snapshot(directory: Path) -> dict[Path, bytes | None]:
 def stubbed() -> Iterator[None]:
     """Let both commands finish a run where they would begin to work."""
 
-    def finish_pretrain(config: Any, run: Any, stop: Any) -> None:
+    def finish_pretrain(config: Any, run: Any, *rest: Any) -> None:
         run.log(generation=1)
         run.finish()
 
     def finish_transfer(config: Any, *rest: Any) -> None:
-        finish_pretrain(config, rest[-2], rest[-1])
+        finish_pretrain(config, rest[-2])
 
     with (
         mock.patch.object(pretrain, "_run", finish_pretrain),
