@@ -10,11 +10,11 @@ The target of a problem is what Gaussian mutation reaches after half of its gene
 over the tuning seeds, at the step size for which that is lowest.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,12 +24,12 @@ from benchmarks.side_by_side import run_side_by_side
 from edl_jax import cli
 from edl_jax.errors import require, require_one_of
 
+if TYPE_CHECKING:
+    from benchmarks.mutation_searches import Curve, Shared
+
 PROG = "python -m benchmarks.mutation_strategies"
 VARIANT = ("strategy", "operator", "map", "marginal", "dynamics", "acts_on", "orbits", "schedule")
 KEY = ("problem", *VARIANT, "stage", "step_size", "seed")
-FINAL_SHARE = 0.1  # where schedules that fall end, as a share of where they start
-CHECKS = 50  # how often a search is scored on its way
-MONITOR_PAIRS, FINAL_PAIRS = 512, 2048
 
 
 @dataclass(frozen=True)
@@ -60,148 +60,10 @@ class MutationStrategiesConfig:
         require(1 <= self.jobs <= 1024, "jobs", self.jobs, "a whole number from 1 to 1,024")
 
 
-class Curve(NamedTuple):
-    """What searches reached.
-
-    Attributes:
-      scores: ``(runs, checks)``, the incumbent's score at equal distances, the end included.
-      final: ``(runs,)``, its score at the end on more pairs.
-    """
-
-    scores: np.ndarray
-    final: np.ndarray
-
-
-class Shared(NamedTuple):
-    """What all operators share on a problem: compiled once, and the same for each seed.
-
-    Attributes:
-      draw: ``keys -> instances``, what each search is judged on in each generation; leaves lead
-        with ``(runs, num_generations)``.
-      score: ``(found, keys) -> (scores, final)``, the fields of :class:`Curve`; the leaves of
-        ``found`` lead with ``(runs, checks)``.
-    """
-
-    draw: Callable[[Any], Any]
-    score: Callable[[Any, Any], tuple[Any, Any]]
-
-
-def check_every(num_generations: int) -> int:
-    """Generations between two scores."""
-    return -(-num_generations // CHECKS)
-
-
-def keys_of(key: Any) -> dict[str, Any]:
-    """The keys of a search, from that of its seed."""
-    import jax
-
-    names = ("start", "first", "strategy", "score", "run")
-    return dict(zip(names, jax.random.split(key, 5), strict=True))
-
-
-def make_shared(problem: Any) -> Shared:
-    """What is drawn and how it is scored, on ``problem``."""
-    import jax
-    import jax.numpy as jnp
-
-    generations = CHECKS * check_every(problem.num_generations)
-
-    def draw(key: jax.Array) -> Any:
-        def instance(number: jax.Array) -> Any:
-            keys = jax.random.split(jax.random.fold_in(keys_of(key)["run"], number), 3)
-            return problem.sample(keys[0])
-
-        return jax.lax.map(instance, jnp.arange(generations))
-
-    def score(found: Any, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        key = keys_of(key)["score"]
-        scores = jax.lax.map(lambda x: problem.score(x, key, MONITOR_PAIRS), found)
-        last = jax.tree.map(lambda leaf: leaf[-1], found)
-        return scores, problem.score(last, jax.random.fold_in(key, 1), FINAL_PAIRS)
-
-    return Shared(jax.jit(jax.vmap(draw)), jax.jit(jax.vmap(score)))
-
-
-def make_searches(problem: Any, variant: Variant) -> Callable[[Any, Any, Any], Any]:
-    """``(step_sizes, keys, instances) -> found``, one search for each, compiled once.
-
-    ``found`` is what each search stands for at each check, its leaves leading with
-    ``(runs, checks)``.
-    """
-    import jax
-    import jax.numpy as jnp
-
-    from edl_jax.mutation import make_mutation
-    from edl_jax.strategies import incumbent, init_strategy, make_strategy, reevaluate
-    from edl_jax.streams import make_stream
-
-    chaos = (variant.map, variant.dynamics, variant.orbits)
-    size = problem.population_size
-    example = jax.tree.map(
-        lambda leaf: jnp.zeros(leaf.shape), jax.eval_shape(problem.init, jax.random.key(0))
-    )
-    strategy, params = make_strategy(
-        variant.strategy,
-        size,
-        example,
-        step_size=1.0,
-        final_step_size=FINAL_SHARE,
-        num_generations=problem.num_generations,
-        schedule=variant.schedule,
-        mutation=make_mutation(
-            variant.operator, chaos[0], variant.marginal, *chaos[1:], variant.acts_on
-        ),
-        stream=make_stream(*chaos),
-        acts_on=variant.acts_on if variant.operator == "chaotic" else (),
-    )
-    moves = variant.strategy != "ChaoticEvolution"
-
-    def search(step_size: jax.Array, key: jax.Array, instances: Any) -> Any:
-        keys = keys_of(key)
-        starts = jax.vmap(problem.init)(jax.random.split(keys["start"], size))
-
-        def candidate(relative: Any) -> Any:
-            # A distribution is moved in units of the step size about its start, so that one
-            # compiled program serves the whole grid.
-            if not moves:
-                return relative
-            return jax.tree.map(lambda start, x: start[0] + step_size * x, starts, relative)
-
-        def evaluate(population: Any, instance: Any) -> jax.Array:
-            def one(relative: Any) -> jax.Array:
-                return problem.evaluate(candidate(relative), instance)
-
-            return jax.vmap(one)(population)
-
-        def generation(state: Any, drawn: Any) -> tuple[Any, None]:
-            number, instance = drawn
-            run_keys = jax.random.split(jax.random.fold_in(keys["run"], number), 3)
-            state = reevaluate(strategy, state, lambda known: evaluate(known, instance))
-            population, state = strategy.ask(run_keys[1], state, params)
-            fitness = evaluate(population, instance)
-            return strategy.tell(run_keys[2], population, fitness, state, params)[0], None
-
-        def stretch(state: Any, drawn: Any) -> tuple[Any, Any]:
-            state, _ = jax.lax.scan(generation, state, drawn)
-            return state, candidate(incumbent(strategy, state))
-
-        def first_fitness(population: Any) -> jax.Array:
-            return evaluate(population, problem.sample(keys["first"]))
-
-        first = jax.tree.map(lambda x: 0 * x, starts) if moves else starts
-        state = init_strategy(strategy, params, keys["strategy"], first, first_fitness)
-        every = check_every(problem.num_generations)
-        drawn = jax.tree.map(
-            lambda leaf: leaf.reshape(CHECKS, every, *leaf.shape[1:]),
-            (jnp.arange(CHECKS * every), instances),
-        )
-        return jax.lax.scan(stretch, state, drawn)[1]
-
-    return jax.jit(jax.vmap(search))
-
-
-def generations_to(target: float, curve: Curve, num_generations: int) -> list[int | None]:
+def generations_to(target: float, curve: "Curve", num_generations: int) -> list[int | None]:
     """Generations until each search's score first was at the target, or None."""
+    from benchmarks.mutation_searches import check_every
+
     every = check_every(num_generations)
     found = []
     for scores in curve.scores:
@@ -223,13 +85,15 @@ def log_generations(generations: Sequence[int | None], num_generations: int) -> 
 
 def run_variant(
     problem: Any,
-    shared: Shared,
+    shared: "Shared",
     variant: Variant,
     target: float | None,
     config: MutationStrategiesConfig,
 ) -> tuple[float, list[dict[str, Any]]]:
     """The target, and the rows of one operator: a row a step size, then a row a seed."""
     import jax
+
+    from benchmarks.mutation_searches import CHECKS, Curve, make_searches
 
     searches = make_searches(problem, variant)
     grid = problem.step_sizes if variant.strategy != "ChaoticEvolution" else (1.0,)
@@ -290,6 +154,7 @@ def run_variant(
 def run_problem(name: str, config: MutationStrategiesConfig, output: Path) -> None:
     """Run what is still missing of one problem; the Gaussian first, for it sets the target."""
     from benchmarks.mutation_problems import PRETRAINING, PROBLEMS
+    from benchmarks.mutation_searches import make_shared
 
     problem = PROBLEMS[name]()
     if config.quick:

@@ -17,7 +17,8 @@ from edl_jax.errors import EdlError
 from edl_jax.losses import LearnedLoss, make_learned_loss, resolve_loss
 from edl_jax.networks import NetworkSpec, make_network
 from edl_jax.objectives import make_objective
-from edl_jax.pretrain import PRESETS, evolution_config, pretrain
+from edl_jax.pretrain import PRESETS, evolution_config
+from edl_jax.pretraining import pretrain
 
 # A random network points the wrong way as often as not. Which seed gives the first one that
 # descends at all is part of drawing it.

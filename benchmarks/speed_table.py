@@ -198,6 +198,8 @@ def _scaling(content: Row) -> str:
 
 def draw(rows: Sequence[Row], path: Path) -> None:
     """Time and memory against each size, on logarithmic axes."""
+    from matplotlib.ticker import LogLocator
+
     from edl_jax import plots
 
     axes_here = [axis for axis in AXES if any(row["axis"] == axis for row in rows)]
@@ -226,6 +228,9 @@ def draw(rows: Sequence[Row], path: Path) -> None:
             below.set_xlabel(AXES[axis])
         panels[0, 0].set_ylabel("ms")
         panels[1, 0].set_ylabel("peak memory, MiB")
+        for panel in panels[:, 0]:
+            panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            panel.yaxis.set_major_formatter("{x:g}")
         for row_of_panels in panels:
             row_of_panels[0].legend(fontsize=7)
         plots.save(figure, path)

@@ -5,12 +5,17 @@ run directory and the terminal.
 """
 
 import contextlib
+import os
+import sys
+import threading
 from collections.abc import Iterator
 
 from edl_jax.config import ClusterOptions
 from edl_jax.errors import EdlError
 from edl_jax.interrupts import StopRequest
 
+# How long the processes look for each other.
+_MEET_WITHIN_S = 300
 # A process that is killed says nothing; the others end when they have not heard of it so long.
 _DEAD_AFTER_S = 20
 _FROM_CLUSTER = (
@@ -32,11 +37,16 @@ def processes(options: ClusterOptions) -> Iterator[bool]:
 
     # SIGTERM is ours, see stop_together.
     jax.config.update("jax_enable_preemption_service", False)
+    # JAX would abort the process, with a dump of its stack, rather than raise an error.
+    patience = threading.Timer(_MEET_WITHIN_S, _give_up)
+    patience.daemon = True
+    patience.start()
     try:
         jax.distributed.initialize(
             options.coordinator_address,
             options.num_processes,
             options.process_id,
+            initialization_timeout=2 * _MEET_WITHIN_S,
             heartbeat_timeout_seconds=_DEAD_AFTER_S,
             shutdown_timeout_seconds=_DEAD_AFTER_S,
         )
@@ -46,6 +56,8 @@ def processes(options: ClusterOptions) -> Iterator[bool]:
         raise EdlError(
             f"--distributed: the processes did not find each other: {_line(error)}"
         ) from None
+    finally:
+        patience.cancel()
     try:
         yield jax.process_index() == 0
     finally:
@@ -74,6 +86,12 @@ def _of_all(value: int) -> list[int]:
     from jax.experimental import multihost_utils
 
     return multihost_utils.process_allgather(np.array(value)).ravel().tolist()
+
+
+def _give_up() -> None:
+    line = f"the processes did not find each other within {_MEET_WITHIN_S} seconds"
+    print(f"error: --distributed: {line}", file=sys.stderr, flush=True)
+    os._exit(2)
 
 
 def _line(error: Exception) -> str:

@@ -5,14 +5,14 @@ convergence.png and loss_shape.png. Use it with edl_jax.load_loss(RUN_DIRECTORY)
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields, replace
-from functools import partial
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 from edl_jax import checkpoint, cli
 from edl_jax.config import ClusterOptions, EvolutionConfig, ObjectiveConfig
 from edl_jax.errors import EdlError, require
 from edl_jax.interrupts import StopRequest
+from edl_jax.pretraining import Chunk, pretrain
 from edl_jax.runs import RunDirectory, is_finished
 
 PROG = "python -m edl_jax.pretrain"
@@ -62,154 +62,6 @@ PRESETS: dict[str, PretrainConfig] = {
         ),
     ),
 }
-
-
-class Chunk(NamedTuple):
-    """What is known after some generations.
-
-    Attributes:
-      generation: generations done.
-      info: :class:`edl_jax.engine.GenerationInfo` of the generations since the last chunk, as
-        NumPy arrays with a leading axis of generations.
-      discordance: held-out discordance of the loss as it stands, the lowest of several searches.
-      state: :class:`edl_jax.engine.EvolutionState`, to go on from.
-    """
-
-    generation: int
-    info: Any
-    discordance: float
-    state: Any
-
-
-class Pretrained(NamedTuple):
-    """A finished search: the frozen loss, and the figures that were measured of it."""
-
-    loss: Any
-    figures: dict[str, Any]
-
-
-def chunk_sizes(num_generations: int, longest: int = 50) -> Iterator[int]:
-    """Split a search into equal chunks of at most ``longest`` generations, and a remainder.
-
-    Equal chunks share one compilation; a number with a divisor close to ``longest`` needs no other.
-
-    >>> list(chunk_sizes(90))
-    [45, 45]
-    """
-    divisors = [d for d in range(1, longest + 1) if num_generations % d == 0]
-    size = divisors[-1] if divisors[-1] >= min(longest // 2, num_generations) else longest
-    for start in range(0, num_generations, size):
-        yield min(size, num_generations - start)
-
-
-def pretrain(
-    config: EvolutionConfig,
-    seed: int,
-    on_chunk: Callable[[Chunk], None] = lambda chunk: None,
-    provenance: dict[str, Any] | None = None,
-    restore: Callable[[Any], Any | None] = lambda state: None,
-    num_restarts: int = 1,
-    on_stage: Callable[[str], None] = lambda stage: None,
-) -> Pretrained:
-    """Evolve a loss and freeze it.
-
-    Args:
-      config: the search.
-      seed: of initial weights, mutations and synthetic pairs.
-      on_chunk: called with what is known, every some generations.
-      provenance: goes into the loss beside the figures.
-      restore: given the state that the search begins with, the one of some :class:`Chunk` to go on
-        from instead, or None.
-      num_restarts: independent searches; the loss that :func:`edl_jax.rehearsal.rehearse` finds
-        the most accurate students for is kept.
-      on_stage: called with a word on what begins after the search.
-
-    Returns:
-      The loss, its scale fixed, and its figures on fresh held-out pairs.
-
-    Raises:
-      EdlError: ``restore`` gave a state that no chunk of this search ends with, or what was evolved
-        does not descend as far as cross-entropy.
-    """
-    import jax
-    import jax.numpy as jnp
-
-    from edl_jax.analysis import PROFILE_POINTS, loss_profile
-    from edl_jax.engine import make_evolution, with_restarts
-    from edl_jax.networks import NetworkSpec
-    from edl_jax.objectives import held_out
-
-    evolution = with_restarts(make_evolution(config), num_restarts)
-    init_key, monitor_key, final_key = jax.random.split(jax.random.key(seed), 3)
-
-    @jax.jit
-    def agreement(params: Any, key: jax.Array) -> Any:
-        return held_out(partial(evolution.network.apply, params), key, config)
-
-    def searches(state: Any) -> list[Any]:
-        # On the host: what follows is small, and every process does it for itself.
-        params = jax.device_get(evolution.params(state))
-        if num_restarts == 1:
-            return [params]
-        return [jax.tree.map(lambda leaf, i=i: leaf[i], params) for i in range(num_restarts)]
-
-    state, generation = evolution.init(init_key), 0
-    restored = restore(state)
-    state, done = (state, 0) if restored is None else (restored, int(restored.generation))
-    for size in chunk_sizes(config.num_generations):
-        generation += size
-        if generation <= done:
-            continue
-        if generation - size != int(state.generation):
-            raise EdlError(f"checkpoint of generation {done}: expected one at the end of a chunk")
-        state, info = evolution.run(state, size)
-        now = min(float(agreement(p, monitor_key).discordance) for p in searches(state))
-        on_chunk(Chunk(generation, jax.device_get(info), now, state))
-
-    spec = NetworkSpec(config.network, config.width, config.num_classes)
-    frozen, rehearsed = _freeze(spec, searches(state), on_stage)
-    final = agreement(frozen.params, final_key)
-    _, gradients = loss_profile(frozen, PROFILE_POINTS, config.num_classes)
-    figures = {
-        "held_out_discordance": float(final.discordance),
-        "held_out_tau": float(final.tau),
-        "scale": float(frozen.scale),
-        "logit_gradient": dict(zip(map(str, PROFILE_POINTS), gradients.tolist(), strict=True)),
-        "cross_entropy_logit_gradient": {str(p): p - 1 for p in PROFILE_POINTS},
-        **rehearsed,
-    }
-    loss = replace(frozen, provenance_json=_json({**(provenance or {}), "figures": figures}))
-    return Pretrained(jax.tree.map(jnp.asarray, loss), figures)
-
-
-def _freeze(
-    spec: Any, candidates: list[Any], on_stage: Callable[[str], None]
-) -> tuple[Any, dict[str, Any]]:
-    """One candidate as a loss; of several the one that rehearses best, and their scores."""
-    from edl_jax.losses import make_learned_loss
-    from edl_jax.rehearsal import rehearse
-
-    if len(candidates) == 1:
-        return make_learned_loss(spec, candidates[0]), {}
-    losses, failure = [], None
-    for params in candidates:
-        try:
-            losses.append(make_learned_loss(spec, params))
-        except EdlError as error:
-            failure = error
-    if not losses:
-        raise failure or EdlError("nothing was evolved")
-    scores = []
-    for i, loss in enumerate(losses):
-        on_stage(f"rehearsing loss {i + 1} of {len(losses)}")
-        scores.append(float(rehearse(loss).mean()))
-    return losses[scores.index(max(scores))], {"rehearsed_accuracies": scores}
-
-
-def _json(content: dict[str, Any]) -> str:
-    import json
-
-    return json.dumps(content, sort_keys=True)
 
 
 def evolution_config(config: PretrainConfig) -> EvolutionConfig:

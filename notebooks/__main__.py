@@ -5,9 +5,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-import jupytext
-import nbformat
-from nbclient import NotebookClient
+try:
+    import jupytext
+    import nbformat
+    from nbclient import NotebookClient
+except ModuleNotFoundError as error:
+    print(f'notebooks need {error.name}: pip install -e ".[dev]"', file=sys.stderr)
+    sys.exit(2)
 
 HERE = Path(__file__).resolve().parent
 SCRIPTS = {path.stem: path for path in sorted(HERE.glob("[!_]*.py"))}

@@ -120,7 +120,7 @@ for question, members in (
 # %% [markdown]
 # Chaos has to be faster in the first line to be worth using, and in the second to deserve its
 # name. In the first line *faster* counts more than chance explains: random step sizes help on some
-# BBOB functions, and chaotic evolution on the loss network `deepset`. In the second it does not:
-# independent draws of the same law do as well, so that it is not chaos that helps. On the other
-# problems most operators are slower. Gaussian mutation stays the default. Undecided is not equal: a
+# BBOB functions, and chaotic evolution on the loss network `deepset`. In the second it does not: a
+# chaotic order is not told apart from independent draws of the same law. On the other problems more
+# operators are slower than faster. Gaussian mutation stays the default. Undecided is not equal: a
 # difference much smaller than the factor of half an interval cannot be seen with this many seeds.

@@ -11,14 +11,11 @@ from scipy import stats
 
 from benchmarks import mutation_strategies, mutation_table
 from benchmarks.mutation_problems import PROBLEMS, Problem
+from benchmarks.mutation_searches import CHECKS, Curve, make_searches, make_shared
 from benchmarks.mutation_strategies import (
-    CHECKS,
-    Curve,
     MutationStrategiesConfig,
     generations_to,
     log_generations,
-    make_searches,
-    make_shared,
     run_variant,
     stagnated,
 )

@@ -246,6 +246,42 @@ def test_label_features_are_those_of_a_plain_reference(num_classes):
     np.testing.assert_allclose(features.T, expected, rtol=1e-4, atol=1e-6)
 
 
+def reference_loss(name, params, logits, label):
+    """A loss in float64, one class and one layer after another, as the formulas have it."""
+    params = {key: np.float64(value) for key, value in params.items()}
+
+    def layer(key, x):
+        return x @ params[f"{key}/weights"] + params[f"{key}/biases"]
+
+    def squash(x):
+        return x / np.sqrt(1 + x**2)
+
+    p = np.exp(np.float64(logits) - np.max(logits))
+    p /= p.sum()
+    is_label = np.eye(len(p))[label]
+    if name == "symmetric":
+        x = np.array(reference_features(logits, label))
+    elif name == "concat":
+        x = np.concatenate([p, is_label])
+    else:
+        nothing = squash(layer("class", np.zeros(4)))
+        of_class = np.stack([p, is_label, is_label * p, is_label * np.log(p) / LOG_SCALE], axis=1)
+        x = sum(squash(layer("class", features)) - nothing for features in of_class)
+    x = squash(layer("mlp/1", squash(layer("mlp/0", x))))
+    return np.logaddexp(0, layer("mlp/2", x)[0])
+
+
+@pytest.mark.parametrize("name", ["symmetric", "deepset", "concat"])
+def test_losses_are_those_of_a_plain_reference(name):
+    params = random_params(made(name, 5))
+    logits, labels = batch(5)
+
+    expected = [reference_loss(name, params, z, y) for z, y in zip(logits, labels, strict=True)]
+    found = jax.jit(made(name, 5).apply)(params, logits, labels)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    assert np.ptp(expected) > 0.1 * np.max(expected)
+
+
 @pytest.mark.parametrize("label", [0, 1, 2])
 def test_label_features_are_right_at_ties(label):
     logits = np.array([[2, 2, 0], [1, 1, 1], [2, 0, 0], [0, 2, 2], [0, 2, -3]], np.float32)

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edl_jax import cli, engine, pretrain
+from edl_jax import cli, engine, pretrain, pretraining
 from edl_jax.config import ClusterOptions
 from edl_jax.interrupts import Stopped
 from edl_jax.losses import descent_scale, load_loss
@@ -308,7 +308,7 @@ def test_the_presets_are_what_their_names_say():
 @settings(deadline=None, max_examples=200)
 @given(st.integers(1, 5000), st.integers(1, 100))
 def test_chunks_add_up_and_share_a_length(num_generations, longest):
-    sizes = list(pretrain.chunk_sizes(num_generations, longest))
+    sizes = list(pretraining.chunk_sizes(num_generations, longest))
 
     assert sum(sizes) == num_generations
     assert all(1 <= size <= longest for size in sizes)
@@ -320,7 +320,7 @@ def test_chunks_add_up_and_share_a_length(num_generations, longest):
 
 @pytest.mark.parametrize("num_generations", [600, 150, 90, 50, 7, 1])
 def test_a_number_with_a_suitable_divisor_needs_one_compilation(num_generations):
-    assert len(set(pretrain.chunk_sizes(num_generations))) == 1
+    assert len(set(pretraining.chunk_sizes(num_generations))) == 1
 
 
 # --- what is refused ---------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from edl_jax import LOSSES, load_loss, pretrain, rehearsal
+from edl_jax import LOSSES, load_loss, pretraining, rehearsal
 from edl_jax.rehearsal import NUM_CLASSES, NUM_TRAIN, rehearse, sample_task, student_accuracy
 
 
@@ -68,7 +68,7 @@ def test_of_several_searches_the_loss_that_rehearses_best_is_frozen(monkeypatch,
     scores = iter([0.2 + 0.1 * (i == best) for i in range(2)])
     monkeypatch.setattr(rehearsal, "rehearse", lambda loss: jnp.full((2, 3), next(scores)))
     stages = []
-    frozen, figures = pretrain._freeze(shipped[0].spec, candidates, stages.append)
+    frozen, figures = pretraining._freeze(shipped[0].spec, candidates, stages.append)
 
     np.testing.assert_array_equal(frozen.params["mlp/2/biases"], candidates[best]["mlp/2/biases"])
     assert int(np.argmax(figures["rehearsed_accuracies"])) == best

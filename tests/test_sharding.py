@@ -16,7 +16,7 @@ from edl_jax.config import ClusterOptions, EvolutionConfig, ObjectiveConfig
 from edl_jax.engine import make_evolution
 from edl_jax.errors import OptionError
 from edl_jax.losses import load_loss
-from edl_jax.sharding import candidates_at_once, make_layout
+from edl_jax.sharding import CPU_BYTES, candidates_at_once, make_layout
 
 SMALL = {"network": "taylor", "population_size": 16, "batch_size": 32, "num_classes": 3}
 CLEAN = ObjectiveConfig(proper_ranking=0.0)
@@ -41,7 +41,7 @@ def search(devices=None, **changes):
     config = EvolutionConfig(**SMALL, objective=CLEAN)
     evolution = make_evolution(dataclasses.replace(config, **changes), devices=devices)
     state, info = evolution.run(evolution.init(jax.random.key(0)), GENERATIONS)
-    return evolution.params(state)["theta"], info.mean_fitness
+    return evolution.params(state)["theta"], info.mean_fitness, state.strategy.best_solution
 
 
 def compiled(strategy, devices):
@@ -84,14 +84,14 @@ def test_a_chunk_holds_no_more_candidates_than_it_may(at_once):
     def evaluate(candidate, problem):
         return jnp.sum(jnp.tanh(candidate * problem))
 
-    problem = jax.ShapeDtypeStruct((2**20,), jnp.float32)  # 4 MiB a candidate
+    problem = jax.ShapeDtypeStruct((2**16,), jnp.float32)  # 256 KiB a candidate
     population = jax.ShapeDtypeStruct((1000,), jnp.float32)
     layout = make_layout(1000, jax.devices()[:1])
     jaxpr = jax.make_jaxpr(lambda *args: layout.map(evaluate, *args, at_once))(population, problem)
 
     (scan,) = [e for e in jaxpr.eqns if e.primitive.name == "scan"]
-    at_once = at_once or candidates_at_once(evaluate, population, problem)
-    assert 1 <= at_once <= 2**29 // 2**22
+    assert candidates_at_once(evaluate, population, problem) == CPU_BYTES // (4 * 2**18) == 8
+    at_once = at_once or 8
     shapes = [v.aval.shape for e in scan.params["jaxpr"].jaxpr.eqns for v in e.outvars]
     assert max(shape[0] for shape in shapes if len(shape) == 2) in (at_once, at_once - 1)
 
@@ -127,9 +127,9 @@ for name, numbers, changes in [
                         "candidates_at_once": 1}),
 ]:
     for n in numbers:
-        params, fitness = search(jax.devices()[:n], **changes)
+        params, fitness, best = search(jax.devices()[:n], **changes)
         assert len(params.devices()) == n, (name, n)
-        found[f"{name}/{n}"] = np.concatenate([params, fitness])
+        found[f"{name}/{n}"] = np.concatenate([params, fitness, best])
 print(compiled("ES", jax.devices()[:4]))
 np.savez(sys.argv[1], **found)
 """
@@ -210,6 +210,33 @@ def test_two_processes_give_what_one_gives_and_one_of_them_writes(tmp_path):
     assert "expected a directory that does not hold a run" in said[0]
     assert "the first process could not begin" in said[1]
     assert {p.name: p.read_bytes() for p in two.iterdir()} == before
+
+
+ALONE = """
+import sys
+from edl_jax import cli, distributed, pretrain
+distributed._MEET_WITHIN_S = 2
+cli.main(lambda: pretrain.command(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_process_whose_others_never_come_says_so_in_one_line(number, tmp_path):
+    address = f"--coordinator-address=127.0.0.1:{free_port()}"
+    place = ["--num-processes=2", f"--process-id={number}", f"--output-dir={tmp_path / 'run'}"]
+    ended = subprocess.run(
+        [sys.executable, "-c", ALONE, *OPTIONS, "--distributed", address, *place],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env=environment(),
+    )
+
+    assert ended.returncode == 2, ended.stderr
+    expected = "error: --distributed: the processes did not find each other within 2 seconds\n"
+    assert ended.stderr == expected
+    assert not (tmp_path / "run").exists()
 
 
 GOOD = {
