@@ -255,6 +255,23 @@ class Objective(NamedTuple):
     evaluate: Callable[[Loss, Any], tuple[jax.Array, dict[str, jax.Array]]]
 
 
+def _remembered(loss: Loss) -> Loss:
+    """``loss``, evaluated once on the same arrays: terms that share a batch share its losses.
+
+    XLA would merge equal evaluations itself, but does so only in some programs.
+    """
+    known: dict[tuple[int, int], tuple[jax.Array, jax.Array, jax.Array]] = {}
+
+    def of(logits: jax.Array, labels: jax.Array) -> jax.Array:
+        # The arrays are kept too: another one may get the id of one that is gone.
+        arrays = (id(logits), id(labels))
+        if arrays not in known:
+            known[arrays] = (logits, labels, loss(logits, labels))
+        return known[arrays][2]
+
+    return of
+
+
 def make_objective(config: EvolutionConfig) -> Objective:
     """The weighted sum of the terms whose weight in ``config.objective`` is above 0."""
     weights = {name: getattr(config.objective, name) for name in TERMS}
@@ -264,6 +281,7 @@ def make_objective(config: EvolutionConfig) -> Objective:
         return sample_problem(key, config.mixture, config.batch_size, config.num_classes)
 
     def evaluate(loss: Loss, problem: Problem) -> tuple[jax.Array, dict[str, jax.Array]]:
+        loss = _remembered(loss)
         terms = {name: TERMS[name](loss, problem, config.objective) for name in weights}
         guard = scale_guard(loss, problem)
         fitness = sum(weight * terms[name] for name, weight in weights.items())

@@ -415,3 +415,20 @@ def test_held_out_figures_tell_right_from_wrong():
     assert float(right.tau) > 0.999
     assert float(wrong.discordance) > 0.999
     assert float(wrong.tau) < -0.999
+
+
+def test_terms_that_share_a_batch_share_its_losses():
+    """The ranking and the guard of the scale look at the same pairs: one evaluation for both."""
+    seen = []
+
+    def loss(logits, labels):
+        seen.append(logits.shape)
+        return LOSSES["cross_entropy"](logits, labels)
+
+    config = EvolutionConfig(batch_size=64, objective=ObjectiveConfig(proper_ranking=0.0))
+    objective = make_objective(config)
+    problem = objective.sample(jax.random.key(0))
+    fitness, terms = jax.eval_shape(lambda: objective.evaluate(loss, problem))
+
+    assert terms.keys() == {"clean_ranking", "scale_guard"}
+    assert seen == [(64, 10)]
