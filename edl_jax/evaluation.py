@@ -7,10 +7,12 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
+from jax.sharding import Mesh
 
 from edl_jax.pixels import normalize
+from edl_jax.sharding import split_batch
 
-_BATCH = 500
+_BATCH = 512
 
 
 class Examples(NamedTuple):
@@ -73,8 +75,10 @@ def _calibration_gaps(
     return jax.ops.segment_sum(weights * (confidence - correct), bins, num_bins)
 
 
-@partial(jax.jit, static_argnames=("graphdef",))
-def evaluate(graphdef: Any, params: Any, batch_stats: Any, examples: Examples) -> Evaluation:
+@partial(jax.jit, static_argnames=("graphdef", "mesh"))
+def evaluate(
+    graphdef: Any, params: Any, batch_stats: Any, examples: Examples, mesh: Mesh | None = None
+) -> Evaluation:
     """Measure a network on labelled images.
 
     Args:
@@ -82,17 +86,20 @@ def evaluate(graphdef: Any, params: Any, batch_stats: Any, examples: Examples) -
       params: its trained arrays, as in :class:`edl_jax.train_step.TrainState`.
       batch_stats: those of its normalisation.
       examples: what to measure on; ``mean`` and ``std`` are those of the training images.
+      mesh: the devices that share each batch, from :func:`edl_jax.sharding.batch_mesh`.
 
     Returns:
       Float32 scalars; the calibration error has 15 bins, see :func:`expected_calibration_error`.
     """
     model = nnx.merge(graphdef, params, batch_stats)
     total = examples.labels.shape[0]
-    batch = min(total, _BATCH)
+    devices = 1 if mesh is None else mesh.size
+    batch = -(-min(total, _BATCH) // devices) * devices
     # The last batch is filled up with image 0, at weight 0.
     rows = jnp.arange(-(-total // batch) * batch).reshape(-1, batch)
 
     def measure(rows: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        rows = split_batch(rows, mesh)
         weights = (rows < total).astype(jnp.float32)
         rows = jnp.where(rows < total, rows, 0)
         labels = examples.labels[rows]

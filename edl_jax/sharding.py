@@ -1,9 +1,10 @@
-"""How a population is laid out: over devices, and through each device's memory.
+"""How a population, or a batch of examples, is laid out over devices and their memory.
 
 The candidates are split over a mesh of one axis. A device draws and evaluates its own candidates, a
 chunk after another where they do not fit at once; what is exchanged is their fitness, and in the
-strategy's update the sums over candidates. With one device and a population that fits nothing here
-changes the program.
+strategy's update the sums over candidates. A batch of examples is split likewise, and what is
+exchanged are the gradients. With one device and a population that fits nothing here changes the
+program.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-AXIS = "candidates"
+AXIS, BATCH_AXIS = "candidates", "examples"
 
 # What the intermediate values of an evaluation may take on a device. On a CPU what its cache holds,
 # more for a device that has all cores; elsewhere a constant, not a share of the memory, so that a
@@ -180,3 +181,32 @@ def _value_bytes(jaxpr: Any) -> Iterator[int]:
                 nested = getattr(item, "jaxpr", item)
                 if hasattr(nested, "eqns"):
                     yield from _value_bytes(nested)
+
+
+# --- batches of examples -----------------------------------------------------------------------
+
+
+def batch_mesh(batch_size: int, devices: Sequence[jax.Device] | None = None) -> Mesh | None:
+    """The devices that share each batch: as many as divide it, of this process's by default.
+
+    Returns:
+      A mesh along the axis :data:`BATCH_AXIS`, or None for a single device.
+
+    >>> batch_mesh(128, jax.devices()[:1]) is None
+    True
+    """
+    devices = jax.local_devices() if devices is None else devices
+    number = next(n for n in range(len(devices), 0, -1) if batch_size % n == 0)
+    return Mesh(np.asarray(devices[:number]), (BATCH_AXIS,)) if number > 1 else None
+
+
+def replicate(tree: Any, mesh: Mesh | None) -> Any:
+    """``tree`` with all its arrays on every device of ``mesh``."""
+    return tree if mesh is None else jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def split_batch(tree: Any, mesh: Mesh | None) -> Any:
+    """Constrain the arrays of ``tree``, which lead with examples, to be split over ``mesh``."""
+    if mesh is None:
+        return tree
+    return jax.lax.with_sharding_constraint(tree, NamedSharding(mesh, PartitionSpec(BATCH_AXIS)))

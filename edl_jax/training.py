@@ -6,18 +6,20 @@ different losses share initial weights, batches and augmentation, and may be com
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from edl_jax.data import Dataset
 from edl_jax.errors import EdlError, require
 from edl_jax.evaluation import Evaluation, Examples, evaluate, expected_calibration_error
 from edl_jax.pixels import channel_statistics, normalize, random_crop_flip, resolve_augmentation
+from edl_jax.sharding import batch_mesh, replicate, split_batch
 from edl_jax.train_config import TrainConfig
 from edl_jax.train_step import Loss, StepInfo, TrainState, init_state, make_train_step, sgd
 
@@ -99,7 +101,11 @@ def epoch_order(
     return order[: steps * batch_size].reshape(steps, batch_size)
 
 
-@partial(jax.jit, static_argnames=("graphdef", "augment", "num_steps"), donate_argnames=("state",))
+@partial(
+    jax.jit,
+    static_argnames=("graphdef", "augment", "num_steps", "mesh"),
+    donate_argnames=("state",),
+)
 def run_steps(
     state: TrainState,
     examples: Examples,
@@ -109,6 +115,7 @@ def run_steps(
     graphdef: Any,
     augment: str,
     num_steps: int,
+    mesh: Mesh | None = None,
 ) -> tuple[TrainState, StepInfo]:
     """Take ``num_steps`` steps in one compiled call.
 
@@ -121,6 +128,7 @@ def run_steps(
       graphdef: the network's structure.
       augment: ``"none"``, ``"crop"`` or ``"crop-flip"``.
       num_steps: steps to take.
+      mesh: the devices that share each batch, from :func:`edl_jax.sharding.batch_mesh`.
 
     Returns:
       The state after them, and each step's info, arrays ``[num_steps]``.
@@ -128,7 +136,7 @@ def run_steps(
     step = make_train_step(graphdef, loss, sgd())
 
     def body(state: TrainState, _: None) -> tuple[TrainState, StepInfo]:
-        rows = order[state.step % order.shape[0]]
+        rows = split_batch(order[state.step % order.shape[0]], mesh)
         images = examples.images[rows]
         if augment != "none":
             key = jax.random.fold_in(state.key, state.step)
@@ -177,6 +185,7 @@ def train(
     *,
     restore: Callable[[Midway], Midway | None] = lambda start: None,
     on_midway: Callable[[Midway], None] | None = None,
+    devices: Sequence[jax.Device] | None = None,
 ) -> TrainResult:
     """Train a network and measure it on the test images.
 
@@ -193,6 +202,8 @@ def train(
       restore: given where the run begins, a place that ``on_midway`` was called with to go on
         from instead, or None.
       on_midway: called after every few steps; what it keeps of its argument it must copy.
+      devices: what shares each batch, as many of them as divide it; by default all of this process.
+        Their number changes nothing but the rounding.
 
     Raises:
       OptionError: the training set is smaller than a batch.
@@ -211,6 +222,8 @@ def train(
         )
     )
     graphdef, state = init_state(config, dataset.image_shape, dataset.num_classes, seed, steps)
+    mesh = batch_mesh(config.batch_size, devices)
+    training, testing = replicate((training, testing), mesh)
     steps_at_once = steps_per_call(steps, state.params)
     run = partial(
         run_steps,
@@ -218,11 +231,13 @@ def train(
         graphdef=graphdef,
         augment=resolve_augmentation(config.augment, dataset.name),
         num_steps=steps_at_once,
+        mesh=mesh,
     )
     history: list[dict[str, Any]] = []
     diverged = False
     start = Midway(state, *np.zeros((2, steps), np.float32))
     state, *infos = restore(start) or start
+    state = replicate(state, mesh)
     losses, accuracies = map(np.array, infos)
     done = int(state.step)
     if not 0 <= done <= config.epochs * steps or done % steps_at_once:
@@ -248,7 +263,7 @@ def train(
         }
         last = diverged or epoch == config.epochs
         if last or (config.eval_every and epoch % config.eval_every == 0):
-            measured = evaluate(graphdef, state.params, state.batch_stats, testing)
+            measured = evaluate(graphdef, state.params, state.batch_stats, testing, mesh)
             row |= {
                 "test_accuracy": float(measured.accuracy),
                 "nll": _finite(float(measured.nll)),
