@@ -14,6 +14,7 @@ from edl_jax.errors import EdlError, require
 from edl_jax.interrupts import StopRequest
 from edl_jax.pretraining import Chunk, pretrain
 from edl_jax.runs import RunDirectory, is_finished
+from edl_jax.startup import split_processors
 
 PROG = "python -m edl_jax.pretrain"
 
@@ -78,6 +79,7 @@ def command(args: list[str] | None = None) -> None:
     if config.distributed:
         _distributed(config)
     else:
+        split_processors()
         with _directory(config) as run, StopRequest() as stop:
             checkpoints = checkpoint.Checkpoints(run, config.checkpoint_every, stop)
             _run(config, run, lambda chunk: checkpoints.offer(chunk.state), checkpoints.restore)

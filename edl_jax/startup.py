@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 _CACHE_BYTES = 2**30
+_MOST_DEVICES = 8
 
 
 def cache_dir() -> Path:
@@ -28,3 +29,25 @@ def keep_compilations() -> None:
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(path)
         os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(_CACHE_BYTES))
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+
+
+def _num_processors() -> int:
+    if hasattr(os, "sched_getaffinity"):  # not everywhere
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def split_processors() -> None:
+    """Make a device of each processor, eight at the most, for a population or a batch to share.
+
+    XLA runs most of a program's small operations on one core; as devices all of them are busy. A
+    device's own operations then use one thread: those of a pool that all devices share could hold
+    what another device waits for. ``JAX_NUM_CPU_DEVICES`` or ``XLA_FLAGS`` that are set stay as
+    they are. Accelerators are not concerned.
+    """
+    settled = {"JAX_NUM_CPU_DEVICES", "XLA_FLAGS"} & os.environ.keys()
+    number = min(_MOST_DEVICES, _num_processors())
+    if settled or "jax" in sys.modules or number == 1:
+        return
+    os.environ["JAX_NUM_CPU_DEVICES"] = str(number)
+    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"

@@ -15,6 +15,7 @@ from edl_jax.config import RunOptions
 from edl_jax.errors import require
 from edl_jax.interrupts import StopRequest
 from edl_jax.runs import RunDirectory, is_finished
+from edl_jax.startup import split_processors
 from edl_jax.train_config import TrainConfig
 
 PROG = "python -m edl_jax.transfer"
@@ -80,6 +81,7 @@ def command(args: list[str] | None = None) -> None:
     if config.resume and config.output_dir and is_finished(config.output_dir):
         print(f"{config.output_dir}: this run is finished, there is nothing to go on with")
         return
+    split_processors()
 
     from edl_jax.data import load
     from edl_jax.losses import resolve_loss

@@ -44,6 +44,38 @@ def test_nothing_is_kept_where_nothing_can_be_written(before_jax, tmp_path):
     assert jax_variables(before_jax) == {}
 
 
+# --- processors --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("processors", "devices"), [(2, "2"), (64, "8")])
+def test_a_device_of_each_processor(before_jax, monkeypatch, processors, devices):
+    monkeypatch.setattr(startup, "_num_processors", lambda: processors)
+    startup.split_processors()
+
+    assert before_jax["JAX_NUM_CPU_DEVICES"] == devices
+    assert before_jax["XLA_FLAGS"] == "--xla_cpu_multi_thread_eigen=false"
+
+
+@pytest.mark.parametrize("settled", ["JAX_NUM_CPU_DEVICES", "XLA_FLAGS"])
+def test_what_the_user_has_said_of_processors_stays(before_jax, monkeypatch, settled):
+    monkeypatch.setattr(startup, "_num_processors", lambda: 4)
+    before_jax[settled] = "as I like it"
+    before = dict(before_jax)
+    startup.split_processors()
+
+    assert before_jax == before
+
+
+def test_one_processor_is_left_alone(before_jax, monkeypatch):
+    monkeypatch.setattr(startup, "_num_processors", lambda: 1)
+    before = dict(before_jax)
+    startup.split_processors()
+
+    assert before_jax == before
+
+
+# --- compilations ------------------------------------------------------------------------------
+
 TWICE = """
 from edl_jax.startup import keep_compilations
 keep_compilations()
