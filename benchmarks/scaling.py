@@ -14,6 +14,7 @@ import numpy as np
 
 from benchmarks.timing import log_log_slope, seconds
 from edl_jax.config import EvolutionConfig
+from edl_jax.startup import split_processors
 
 AXES: dict[str, tuple[int, ...]] = {
     "population_size": (32, 64, 128, 256, 512),
@@ -90,7 +91,7 @@ def measure_all(
     """A row for each size along each axis, the other sizes being those of ``problem``."""
     spawn: Any = multiprocessing.get_context("spawn")
     known: dict[EvolutionConfig, dict[str, Any]] = {}
-    with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(1, spawn, split_processors, max_tasks_per_child=1) as pool:
         for axis, sizes in axes.items():
             for size in sizes:
                 config = replace(problem, **{axis: size})  # type: ignore[arg-type]

@@ -1,9 +1,11 @@
-"""One pretraining problem in four implementations, each written as its users would write it.
+"""One pretraining problem in several implementations, each written as its users would write it.
 
 Every generation of each draws a batch of pairs from the mixture, computes the six features once,
 evaluates every candidate's loss network on every pair and ranks the losses: the same network and
 the same objective. Each proposes candidates by its own strategy: ``edl_jax`` by its default ES,
 ``evosax_loop`` by evosax's Open_ES, ``evotorch`` by EvoTorch's SNES, ``numpy`` by an ES.
+``evosax_loop_tuned`` is the loop with this project's layers in the place of ordinary ones: what is
+left of the difference is the engine.
 """
 
 from collections.abc import Callable
@@ -18,7 +20,7 @@ import optax
 
 from edl_jax.config import EvolutionConfig, ObjectiveConfig
 from edl_jax.engine import make_evolution
-from edl_jax.networks import make_network
+from edl_jax.networks import activation, label_features, log_probs, make_network
 from edl_jax.objectives import Problem, make_objective
 from edl_jax.synthetic import Pairs
 
@@ -67,21 +69,32 @@ def unflatten(flat: Any, shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
     return arrays
 
 
-def _jax_fitness(config: EvolutionConfig) -> Callable[..., jax.Array]:
-    network = make_network(config.network, config.width, config.num_classes)
+def ordinary_network(params: Any, logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """The network as one writes it first: an example a row, ``x @ weights + biases``."""
+    x = label_features(log_probs(logits), labels).T
+    for i in range(2):
+        x = activation(x @ params[f"mlp/{i}/weights"] + params[f"mlp/{i}/biases"])
+    return jax.nn.softplus(x @ params["mlp/2/weights"] + params["mlp/2/biases"])[:, 0]
+
+
+def _jax_fitness(
+    config: EvolutionConfig, apply: Callable[..., jax.Array]
+) -> Callable[..., jax.Array]:
     objective = make_objective(config)
 
     def fitness(population: Any, problem: Any) -> jax.Array:
         def of_candidate(candidate: Any) -> jax.Array:
-            return objective.evaluate(partial(network.apply, candidate), problem)[0]
+            return objective.evaluate(partial(apply, candidate), problem)[0]
 
         return jax.vmap(of_candidate)(population)
 
     return fitness
 
 
-def _on_pairs(config: EvolutionConfig) -> Callable[..., np.ndarray]:
-    fitness = jax.jit(_jax_fitness(config))
+def _on_pairs(
+    config: EvolutionConfig, apply: Callable[..., jax.Array]
+) -> Callable[..., np.ndarray]:
+    fitness = jax.jit(_jax_fitness(config, apply))
 
     def on_pairs(population: Any, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
         nothing: Any = None
@@ -104,15 +117,16 @@ def edl_jax(config: EvolutionConfig) -> Search:
             state, _ = evolution.run(state, chunk)
         jax.block_until_ready(state)
 
-    return Search(config.strategy, run, chunk, _on_pairs(config))
+    return Search(config.strategy, run, chunk, _on_pairs(config, evolution.network.apply))
 
 
-def evosax_loop(config: EvolutionConfig) -> Search:
+def evosax_loop(config: EvolutionConfig, apply: Callable[..., jax.Array] | None = None) -> Search:
     """The loop of evosax's README: ask, evaluate and tell, each a compiled call, in Python."""
     from evosax.algorithms import Open_ES
 
+    apply = apply or ordinary_network
     network = make_network(config.network, config.width, config.num_classes)
-    objective, fitness_of = make_objective(config), _jax_fitness(config)
+    objective, fitness_of = make_objective(config), _jax_fitness(config, apply)
 
     @jax.jit
     def evaluate(key: jax.Array, population: Any) -> jax.Array:
@@ -138,7 +152,13 @@ def evosax_loop(config: EvolutionConfig) -> Search:
             state, _ = strategy.tell(key_tell, population, fitness, state, params)
         jax.block_until_ready(state)
 
-    return Search("Open_ES", run, 1, _on_pairs(config))
+    return Search("Open_ES", run, 1, _on_pairs(config, apply))
+
+
+def evosax_loop_tuned(config: EvolutionConfig) -> Search:
+    """The same loop with the layers of :mod:`edl_jax.networks`."""
+    network = make_network(config.network, config.width, config.num_classes)
+    return evosax_loop(config, network.apply)
 
 
 def evotorch(config: EvolutionConfig) -> Search:
@@ -156,7 +176,7 @@ def numpy(config: EvolutionConfig) -> Search:
 
 
 SEARCHES: dict[str, Callable[[EvolutionConfig], Search]] = {
-    f.__name__: f for f in (edl_jax, evosax_loop, evotorch, numpy)
+    f.__name__: f for f in (edl_jax, evosax_loop, evosax_loop_tuned, evotorch, numpy)
 }
 
 

@@ -2,14 +2,19 @@
 
     python -m benchmarks.throughput
 
-runs one pretraining problem in four implementations (see :mod:`benchmarks.searches`), which take
-turns in every repeat, so that what disturbs the machine disturbs all of them. It then measures the
+runs one pretraining problem in several implementations (see :mod:`benchmarks.searches`), which take
+turns in every repeat, so that what disturbs the machine disturbs all of them. Each has a process of
+its own: ``edl_jax`` one as its command line settles it, with a device of each processor, and
+``edl_jax_one_device``, like the others, one left as JAX settles it. It then measures the
 least time that a generation's arithmetic takes (:mod:`benchmarks.floor`) and how time and memory
 of ``edl_jax`` grow (:mod:`benchmarks.scaling`).
 """
 
+import contextlib
+import multiprocessing
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,9 +24,10 @@ import numpy as np
 
 from edl_jax import cli
 from edl_jax.errors import require, require_one_of
+from edl_jax.startup import split_processors
 
 PROG = "python -m benchmarks.throughput"
-NAMES = ("edl_jax", "evosax_loop", "evotorch", "numpy")
+NAMES = ("edl_jax", "edl_jax_one_device", "evosax_loop", "evosax_loop_tuned", "evotorch", "numpy")
 
 
 @dataclass(frozen=True)
@@ -54,35 +60,71 @@ class ThroughputConfig:
         require(ok, "seconds", self.seconds, "a number above 0, at most 3,600")
 
 
+# What this process measures, by implementation: a search, and the generations of a turn.
+_measured: dict[str, tuple[Any, int]] = {}
+
+
+def begin(name: str, config: Any, target: float) -> tuple[str, int, int]:
+    """Make this process one that measures: a search in turns of about ``target`` seconds.
+
+    Returns:
+      The strategy, the generations of a turn, and the devices that share the population.
+    """
+    if name == "edl_jax":
+        split_processors()  # as its command line does
+
+    import jax
+
+    from benchmarks.searches import SEARCHES
+    from benchmarks.timing import calls_for
+
+    search = SEARCHES[name.removesuffix("_one_device")](config)
+    generations = search.chunk * calls_for(partial(search.run, search.chunk), target)
+    _measured[name] = search, generations
+    return search.strategy, generations, jax.device_count()
+
+
+def take_turn(name: str) -> float:
+    """Seconds of one turn."""
+    from benchmarks.timing import seconds
+
+    search, generations = _measured[name]
+    return seconds(partial(search.run, generations))
+
+
 def rates(
     problem: Any, population_size: int, names: list[str], repeats: int, target: float
 ) -> Iterator[dict[str, Any]]:
-    """A row for each turn of each implementation at one population size."""
-    from benchmarks.searches import SEARCHES
-    from benchmarks.timing import SETTLE, calls_for, seconds, turns
+    """A row for each turn of each implementation, which has a process of its own."""
+    from benchmarks.timing import SETTLE, turns
 
     config = replace(problem, population_size=population_size)
-    searches = {name: SEARCHES[name](config) for name in names}
-    generations = {}
-    for name, search in searches.items():
-        generations[name] = search.chunk * calls_for(partial(search.run, search.chunk), target)
-    for repeat in range(repeats):
-        for name in turns(names, repeat):
-            time.sleep(SETTLE)
-            search, number = searches[name], generations[name]
-            took = seconds(partial(search.run, number))
-            yield {
-                "implementation": name,
-                "strategy": search.strategy,
-                "network": config.network,
-                "population_size": population_size,
-                "batch_size": config.batch_size,
-                "width": config.width,
-                "num_classes": config.num_classes,
-                "generations": number,
-                "generations_per_second": number / took,
-                "repeat": repeat,
-            }
+    spawn: Any = multiprocessing.get_context("spawn")
+    with contextlib.ExitStack() as stack:
+        pools = {
+            name: stack.enter_context(ProcessPoolExecutor(1, mp_context=spawn)) for name in names
+        }
+        begun = {
+            name: pool.submit(begin, name, config, target).result() for name, pool in pools.items()
+        }
+        for repeat in range(repeats):
+            for name in turns(names, repeat):
+                time.sleep(SETTLE)
+                took = pools[name].submit(take_turn, name).result()
+                strategy, number, num_devices = begun[name]
+                yield {
+                    "implementation": name,
+                    "strategy": strategy,
+                    "network": config.network,
+                    "population_size": population_size,
+                    "batch_size": config.batch_size,
+                    "width": config.width,
+                    "num_classes": config.num_classes,
+                    "num_devices": num_devices,
+                    "generations": number,
+                    "generations_per_second": number / took,
+                    "repeat": repeat,
+                }
 
 
 def shares(floor: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, float]:

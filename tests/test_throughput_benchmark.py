@@ -123,10 +123,12 @@ def quick_run(tmp_path_factory):
     path = tmp_path_factory.mktemp("quick") / "results.json"
     names = [name for name in searches.SEARCHES if not searches.missing(name)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scaling, "ProcessPoolExecutor", InThisProcess)
+        for module in (scaling, throughput):
+            patch.setattr(module, "ProcessPoolExecutor", InThisProcess)
         patch.setattr(scaling, "QUICK_AXES", {"population_size": (8,)})
         patch.setattr(timing, "SETTLE", 0.0)
         patch.setattr(searches, "PROBLEM", replace(TINY, width=2))
+        names = ["edl_jax_one_device", *names]
         throughput.command(["--quick", "--output", str(path), "--implementations", *names])
     return path
 
