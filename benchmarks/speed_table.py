@@ -244,12 +244,14 @@ def training_blocks(content: Row) -> dict[str, str]:
     return {
         "training_step": source(content, "training_step") + "\n\n" + _steps(content["rows"]),
         "bare_losses": _bare(content["bare_losses"]),
+        "step_parts": _parts(content),
     }
 
 
 def training_text(content: Row) -> str:
     """The tables of a training_step results file, to be printed."""
-    return _steps(content["rows"]) + "\n\n" + _bare(content["bare_losses"])
+    blocks = _steps(content["rows"]), _bare(content["bare_losses"]), _parts(content)
+    return "\n\n".join(blocks)
 
 
 def _compared(rows: Sequence[Row], one: Row, other: Row, quantity: str) -> str:
@@ -302,6 +304,26 @@ def _bare(rows: Sequence[Row]) -> str:
         lines.append([f"{classes:,}", loss, f"{np.median(times):,.0f}", compared, f"{len(times)}"])
     headings = ("classes", "loss", "µs", "relative to cross-entropy", "repeats")
     return table(headings, lines)
+
+
+def _parts(content: Row) -> str:
+    """Convolutions of a step, in both implementations, and the step under XLA's options."""
+    rows, variants = content.get("convolutions", []), content.get("variants", [])
+    names = list(dict.fromkeys(row["implementation"] for row in rows))
+    shape = ("size", "inputs", "outputs", "stride", "times")
+    lines, totals = [], np.zeros(2 * len(names))
+    for key in dict.fromkeys(tuple(row[f] for f in shape) for row in rows):
+        size, inputs, outputs, stride, number = key
+        own = [row for row in rows if tuple(row[f] for f in shape) == key]
+        times = [1e3 * row[f"{of}_seconds"] for row in own for of in ("value", "gradient")]
+        totals += number * np.array(times)
+        what = f"{size} × {size}, {inputs} to {outputs}, stride {stride}"
+        lines.append([what, f"{number}", *(f"{time:.2f}" for time in times)])
+    lines.append(["all of a step", "", *(f"{time:.1f}" for time in totals)])
+    columns = [f"`{name}`, {of}, ms" for name in names for of in ("value", "gradients")]
+    tried = [[row["variant"], f"{1e3 * row['seconds_per_step']:.0f}"] for row in variants]
+    tables = [table(["convolution", "times", *columns], lines)] if rows else []
+    return "\n\n".join([*tables, table(["the whole step", "ms"], tried)] if tried else tables)
 
 
 # --- the page ----------------------------------------------------------------------------------

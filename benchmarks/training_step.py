@@ -4,7 +4,8 @@
 
 times one training step of a residual network under cross-entropy and under learned losses, and the
 same network's step in PyTorch; and, by itself, the value and gradient of each loss at some numbers
-of classes. Everything takes turns in each repeat.
+of classes. Everything takes turns in each repeat, in a process as ``edl_jax.transfer`` settles it.
+Then where the step's time goes, see :mod:`benchmarks.step_parts`.
 """
 
 import time
@@ -16,6 +17,7 @@ from typing import Any
 
 from edl_jax import cli
 from edl_jax.errors import require, require_one_of
+from edl_jax.startup import split_processors
 
 PROG = "python -m benchmarks.training_step"
 LOSSES = ("cross_entropy", "edl-base", "edl-robust")
@@ -82,6 +84,7 @@ def jax_step(
     import jax
     import jax.numpy as jnp
 
+    from edl_jax.sharding import batch_mesh, replicate, split_batch
     from edl_jax.train_config import TrainConfig
     from edl_jax.train_step import init_state, make_train_step, sgd
 
@@ -94,7 +97,9 @@ def jax_step(
     graphdef, state = init_state(config, IMAGE_SHAPE, NUM_CLASSES, seed=0, steps_per_epoch=10**6)
     params = jax.device_get(state.params)
     step = jax.jit(make_train_step(graphdef, loss_function(loss), sgd()), donate_argnums=0)
-    images, labels = jnp.asarray(images), jnp.asarray(labels)
+    mesh = batch_mesh(len(labels))
+    state = replicate(state, mesh)
+    images, labels = split_batch((jnp.asarray(images), jnp.asarray(labels)), mesh)
 
     def run() -> jax.Array:
         nonlocal state
@@ -185,12 +190,14 @@ def bare_rows(repeats: int, classes: tuple[int, ...], target: float) -> Iterator
 def command(args: list[str] | None = None) -> None:
     """Run the command line ``args``."""
     config = cli.parse(TrainingStepConfig, args, prog=PROG)
+    split_processors()
     output, target = config.output, BARE_SECONDS
     classes: tuple[int, ...] = CLASSES
     if config.quick:
         config = TrainingStepConfig(QUICK_MODELS, 8, 3, 1, output, True)
         output, classes, target = output or Path("runs/training_step_quick.json"), CLASSES[:2], 0.01
 
+    from benchmarks import step_parts
     from benchmarks.results_file import RESULTS, meta, write_rows
     from benchmarks.speed_table import training_text
     from benchmarks.timing import hardware
@@ -207,8 +214,16 @@ def command(args: list[str] | None = None) -> None:
             what = f"{model}, {row['implementation']}, {row['loss']}"
             print(f"{what}: {row['images_per_second']:,.0f} images/s")
     bare = list(bare_rows(config.repeats, classes, target))
-    write_rows(output, about, rows, bare_losses=bare)
-    print(training_text({"meta": about, "rows": rows, "bare_losses": bare}))
+    model = config.models[-1]
+    lists: Any = {"bare_losses": bare, "convolutions": [], "variants": []}
+    if model in DEPTHS:
+        width = rows[-1]["width"]
+        lists["convolutions"] = list(
+            step_parts.convolution_rows(DEPTHS[model], width, rows[-1]["batch_size"])
+        )
+        lists["variants"] = list(step_parts.variant_rows(model, width))
+    write_rows(output, about, rows, **lists)
+    print(training_text({"meta": about, "rows": rows, **lists}))
 
 
 if __name__ == "__main__":

@@ -428,7 +428,7 @@ def test_terms_that_share_a_batch_share_its_losses():
     config = EvolutionConfig(batch_size=64, objective=ObjectiveConfig(proper_ranking=0.0))
     objective = make_objective(config)
     problem = objective.sample(jax.random.key(0))
-    fitness, terms = jax.eval_shape(lambda: objective.evaluate(loss, problem))
+    _, terms = jax.eval_shape(lambda: objective.evaluate(loss, problem))
 
     assert terms.keys() == {"clean_ranking", "scale_guard"}
     assert seen == [(64, 10)]

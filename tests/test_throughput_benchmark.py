@@ -123,7 +123,7 @@ def quick_run(tmp_path_factory):
     path = tmp_path_factory.mktemp("quick") / "results.json"
     names = [name for name in searches.SEARCHES if not searches.missing(name)]
     with pytest.MonkeyPatch.context() as patch:
-        for module in (scaling, throughput):
+        for module in (floor, scaling, throughput):
             patch.setattr(module, "ProcessPoolExecutor", InThisProcess)
         patch.setattr(scaling, "QUICK_AXES", {"population_size": (8,)})
         patch.setattr(timing, "SETTLE", 0.0)
