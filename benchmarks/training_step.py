@@ -4,12 +4,14 @@
 
 times one training step of a residual network under cross-entropy and under learned losses, and the
 same network's step in PyTorch; and, by itself, the value and gradient of each loss at some numbers
-of classes. Everything takes turns in each repeat, in a process as ``edl_jax.transfer`` settles it.
-Then where the step's time goes, see :mod:`benchmarks.step_parts`.
+of classes. Everything takes turns in each repeat; steps in a process as ``edl_jax.transfer`` settles
+it. Then where the step's time goes, see :mod:`benchmarks.step_parts`.
 """
 
+import multiprocessing
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +19,7 @@ from typing import Any
 
 from edl_jax import cli
 from edl_jax.errors import require, require_one_of
-from edl_jax.startup import split_processors
+from edl_jax.transfer import settle
 
 PROG = "python -m benchmarks.training_step"
 LOSSES = ("cross_entropy", "edl-base", "edl-robust")
@@ -114,8 +116,8 @@ def repeated(run: Callable[[], Any], number: int) -> list[Any]:
     return [run() for _ in range(number)]
 
 
-def step_rows(config: TrainingStepConfig, model: str) -> Iterator[dict[str, Any]]:
-    """A row for each turn of each loss, and of PyTorch, with one network."""
+def step_rows(config: TrainingStepConfig, model: str) -> list[dict[str, Any]]:
+    """A row for each turn of each loss, and of PyTorch, with one network; shown as they come."""
     from importlib.util import find_spec
 
     from benchmarks.timing import SETTLE, seconds, turns
@@ -135,6 +137,7 @@ def step_rows(config: TrainingStepConfig, model: str) -> Iterator[dict[str, Any]
         seconds(run)
     names = [" ".join(key) for key in steps]
     by_name = dict(zip(names, steps.items(), strict=True))
+    rows = []
     for repeat in range(config.repeats):
         for name in turns(names, repeat):
             (implementation, loss), run = by_name[name]
@@ -142,7 +145,7 @@ def step_rows(config: TrainingStepConfig, model: str) -> Iterator[dict[str, Any]
             seconds(run)  # what the pause let grow cold
 
             took = seconds(partial(repeated, run, config.steps)) / config.steps
-            yield {
+            row = {
                 "implementation": implementation,
                 "loss": loss,
                 "model": model,
@@ -152,6 +155,9 @@ def step_rows(config: TrainingStepConfig, model: str) -> Iterator[dict[str, Any]
                 "images_per_second": BATCH_SIZE / took,
                 "repeat": repeat,
             }
+            rows.append(row)
+            print(f"{model}, {name}: {row['images_per_second']:,.0f} images/s", flush=True)
+    return rows
 
 
 def mean_of(loss: Any, logits: Any, labels: Any) -> Any:
@@ -190,7 +196,6 @@ def bare_rows(repeats: int, classes: tuple[int, ...], target: float) -> Iterator
 def command(args: list[str] | None = None) -> None:
     """Run the command line ``args``."""
     config = cli.parse(TrainingStepConfig, args, prog=PROG)
-    split_processors()
     output, target = config.output, BARE_SECONDS
     classes: tuple[int, ...] = CLASSES
     if config.quick:
@@ -207,12 +212,11 @@ def command(args: list[str] | None = None) -> None:
     about = meta() | hardware("torch")
     if "torch" not in about:
         print('pytorch is left out: it needs torch, pip install "edl_jax[bench]"')
-    rows = []
+    rows: list[dict[str, Any]] = []
+    spawn: Any = multiprocessing.get_context("spawn")
     for model in config.models:
-        for row in step_rows(config, model):
-            rows.append(row)
-            what = f"{model}, {row['implementation']}, {row['loss']}"
-            print(f"{what}: {row['images_per_second']:,.0f} images/s")
+        with ProcessPoolExecutor(1, spawn, settle, (model,)) as pool:
+            rows += pool.submit(step_rows, config, model).result()
     bare = list(bare_rows(config.repeats, classes, target))
     model = config.models[-1]
     lists: Any = {"bare_losses": bare, "convolutions": [], "variants": []}

@@ -75,13 +75,23 @@ def _check_classes(loss: Any, num_classes: int) -> None:
     jax.eval_shape(loss, logits, jax.ShapeDtypeStruct((1,), jnp.int32))
 
 
+def settle(model: str) -> None:
+    """Before JAX starts, make devices of the processors where ``model`` gains by it.
+
+    A multilayer perceptron's step is a few large products, which XLA shares out itself; what its
+    devices would exchange are more weights than examples.
+    """
+    if model != "mlp":
+        split_processors()
+
+
 def command(args: list[str] | None = None) -> None:
     """Run the command line ``args``."""
     config = cli.parse(TransferConfig, args, prog=PROG)
     if config.resume and config.output_dir and is_finished(config.output_dir):
         print(f"{config.output_dir}: this run is finished, there is nothing to go on with")
         return
-    split_processors()
+    settle(config.model)
 
     from edl_jax.data import load
     from edl_jax.losses import resolve_loss
