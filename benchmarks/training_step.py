@@ -4,8 +4,8 @@
 
 times one training step of a residual network under cross-entropy and under learned losses, and the
 same network's step in PyTorch; and, by itself, the value and gradient of each loss at some numbers
-of classes. Everything takes turns in each repeat; steps in a process as ``edl_jax.transfer`` settles
-it. Then where the step's time goes, see :mod:`benchmarks.step_parts`.
+of classes. Everything takes turns in each repeat, the steps in a process as ``edl_jax.transfer``
+settles it. Then where the step's time goes, see :mod:`benchmarks.step_parts`.
 """
 
 import multiprocessing

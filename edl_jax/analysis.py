@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from edl_jax.config import MixtureConfig
+from edl_jax.losses import as_pytree
 from edl_jax.objectives import Loss, every_label
 from edl_jax.synthetic import log_softmax, sample_pairs
 
@@ -45,11 +46,12 @@ def loss_profile(
     logits = profile_logits(jnp.asarray(p_y, jnp.float32), num_classes)
     labels = jnp.zeros(logits.shape[0], jnp.int32)
 
+    # The loss is an argument, so that one program serves all parameters.
     @jax.jit
-    def profile(z: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def profile(loss: Loss, z: jax.Array) -> tuple[jax.Array, jax.Array]:
         return loss(z, labels), jax.grad(lambda z: jnp.sum(loss(z, labels)))(z)[:, 0]
 
-    return profile(logits)
+    return profile(as_pytree(loss), logits)
 
 
 def _minimisers(loss: Loss, q: jax.Array) -> jax.Array:

@@ -210,6 +210,14 @@ def _descend(loss: Loss, scale: jax.Array, logits: jax.Array, labels: jax.Array)
     return jnp.mean(jnp.exp(log_p))
 
 
+def as_pytree(loss: Loss) -> Any:
+    """Make ``loss`` an argument that jit accepts; a loss that is a pytree of arrays is one."""
+    arrays = (jax.Array, np.ndarray, float, int)
+    if all(isinstance(leaf, arrays) for leaf in jax.tree.leaves(loss)):
+        return loss
+    return jax.tree_util.Partial(loss)
+
+
 def descent_scale(loss: Loss, num_classes: int = 10) -> float:
     """The constant that lets cross-entropy's learning rate serve ``loss``: descent matching.
 
@@ -239,8 +247,9 @@ def descent_scale(loss: Loss, num_classes: int = 10) -> float:
     def gradient_norm(loss: Loss) -> jax.Array:
         return jnp.linalg.norm(jax.grad(lambda z: jnp.sum(loss(z, labels)))(logits))
 
+    # The loss is an argument, so that one program serves all parameters.
     @jax.jit
-    def search() -> tuple[jax.Array, jax.Array]:
+    def search(loss: Loss) -> tuple[jax.Array, jax.Array]:
         target = _descend(cross_entropy, jnp.ones(()), logits, labels)
         ratio = gradient_norm(cross_entropy) / gradient_norm(loss)
         grid = ratio * jnp.logspace(-6.0, 6.0, 97)
@@ -257,7 +266,7 @@ def descent_scale(loss: Loss, num_classes: int = 10) -> float:
         low, high = jax.lax.fori_loop(0, 24, bisect, (low, high))
         return jnp.exp(high), jnp.any(reached) & ~reached[0]
 
-    scale, found = search()
+    scale, found = search(as_pytree(loss))
     if not bool(found):
         raise EdlError("no multiple of this loss descends as far as cross-entropy does")
     return float(scale)
@@ -267,6 +276,6 @@ def make_learned_loss(
     spec: NetworkSpec, params: Params, provenance: Mapping[str, Any] | None = None
 ) -> LearnedLoss:
     """Freeze evolved parameters into a loss, its scale fixed by :func:`descent_scale`."""
-    scale = descent_scale(partial(spec.build().apply, params), spec.num_classes)
+    scale = descent_scale(jax.tree_util.Partial(spec.build().apply, params), spec.num_classes)
     text = json.dumps(dict(provenance or {}), sort_keys=True)
     return LearnedLoss(dict(params), jnp.asarray(scale, jnp.float32), spec, text)

@@ -18,6 +18,7 @@ from jax.sharding import Mesh
 from edl_jax.data import Dataset
 from edl_jax.errors import EdlError, require
 from edl_jax.evaluation import Evaluation, Examples, evaluate, expected_calibration_error
+from edl_jax.losses import as_pytree
 from edl_jax.pixels import channel_statistics, normalize, random_crop_flip, resolve_augmentation
 from edl_jax.sharding import batch_mesh, replicate, split_batch
 from edl_jax.train_config import TrainConfig
@@ -149,14 +150,6 @@ def run_steps(
         state, info = body(state, None)
         return state, jax.tree.map(lambda value: value[None], info)
     return jax.lax.scan(body, state, length=num_steps)
-
-
-def as_pytree(loss: Loss) -> Any:
-    """Make ``loss`` an argument that jit accepts; a loss that is a pytree of arrays is one."""
-    arrays = (jax.Array, np.ndarray, float, int)
-    if all(isinstance(leaf, arrays) for leaf in jax.tree.leaves(loss)):
-        return loss
-    return jax.tree_util.Partial(loss)
 
 
 def steps_per_call(steps_per_epoch: int, params: Any) -> int:
