@@ -11,10 +11,10 @@ from torch.nn import functional
 
 from benchmarks.numpy_search import component_slices, shuffled
 from benchmarks.searches import layout, unflatten
-from benchmarks.timing import num_processors
 from edl_jax.config import EvolutionConfig
 from edl_jax.networks import LOG_SCALE
 from edl_jax.objectives import NUM_PARTNERS, SCALE_GUARD_WEIGHT
+from edl_jax.startup import num_processors
 
 with warnings.catch_warnings():  # EvoTorch uses what PyTorch deprecates
     warnings.simplefilter("ignore", FutureWarning)

@@ -18,9 +18,10 @@ import numpy as np
 
 from benchmarks import numpy_search
 from benchmarks.searches import layout
-from benchmarks.timing import best_seconds, num_processors
+from benchmarks.timing import best_seconds
 from edl_jax.config import EvolutionConfig
 from edl_jax.networks import activation
+from edl_jax.startup import num_processors
 from edl_jax.synthetic import component_sizes
 
 

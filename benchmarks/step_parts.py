@@ -12,7 +12,7 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
-from edl_jax.startup import split_processors
+from edl_jax.startup import num_processors, split_processors
 
 # Settings of a process in which a step is timed; None is that of ``edl_jax.transfer``.
 VARIANTS: dict[str, str | None] = {
@@ -84,7 +84,7 @@ def in_torch(conv: Convolution, batch_size: int) -> tuple[float, float]:
     """The same in PyTorch, in the channels_last format."""
     import torch
 
-    from benchmarks.timing import best_seconds, num_processors
+    from benchmarks.timing import best_seconds
 
     torch.set_num_threads(num_processors())
     form: Any = {"memory_format": torch.channels_last}

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import math
-import os
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from edl_jax.startup import num_processors
 
 SETTLE = 0.3  # seconds after which the threads of the one before no longer spin
 
@@ -57,11 +58,6 @@ def log_log_slope(x: Sequence[float], y: Sequence[float]) -> float:
     2.0
     """
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
-
-
-def num_processors() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def hardware(*packages: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks.timing import num_processors
+from edl_jax.startup import num_processors
 
 
 class ConvNorm(nn.Sequential):

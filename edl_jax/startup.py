@@ -31,7 +31,8 @@ def keep_compilations() -> None:
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 
-def _num_processors() -> int:
+def num_processors() -> int:
+    """Processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):  # not everywhere
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -46,7 +47,7 @@ def split_processors() -> None:
     they are. Accelerators are not concerned.
     """
     settled = {"JAX_NUM_CPU_DEVICES", "XLA_FLAGS"} & os.environ.keys()
-    number = min(_MOST_DEVICES, _num_processors())
+    number = min(_MOST_DEVICES, num_processors())
     if settled or "jax" in sys.modules or number == 1:
         return
     os.environ["JAX_NUM_CPU_DEVICES"] = str(number)

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 os.environ["JAX_PLATFORMS"] = "cpu"
+# A command makes devices of the processors, and so rounds otherwise; what it does is compared bit
+# for bit with what this process does.
+os.environ["JAX_NUM_CPU_DEVICES"] = "1"
 # What one test process has compiled, the others need not; the first of them makes the cache.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     _compilations = tempfile.mkdtemp(prefix="edl_jax-compilations-")

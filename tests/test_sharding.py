@@ -17,6 +17,7 @@ from edl_jax.engine import make_evolution
 from edl_jax.errors import OptionError
 from edl_jax.losses import load_loss
 from edl_jax.sharding import CPU_BYTES, candidates_at_once, make_layout
+from edl_jax.startup import num_processors
 
 SMALL = {"network": "taylor", "population_size": 16, "batch_size": 32, "num_classes": 3}
 CLEAN = ObjectiveConfig(proper_ranking=0.0)
@@ -154,6 +155,26 @@ def test_any_number_of_devices_gives_what_one_gives(tmp_path):
     gathered = re.findall(r"= f32\[([\d,]+)\]\S* all-gather", ended.stdout)
     assert set(gathered) == {"16"}
     assert re.findall(r" all-reduce\(", ended.stdout)
+
+
+@pytest.mark.skipif(num_processors() == 1, reason="needs two processors")
+def test_a_command_makes_devices_of_the_processors_and_repeats_itself(tmp_path):
+    """As users start it, with nothing settled: the same seed, the same bytes."""
+    settled = {"JAX_NUM_CPU_DEVICES", "XLA_FLAGS"}
+    plain = {name: value for name, value in environment().items() if name not in settled}
+    for name in ("one", "two"):
+        command = [sys.executable, "-m", "edl_jax.pretrain", *OPTIONS]
+        subprocess.run(
+            [*command, f"--output-dir={tmp_path / name}"],
+            check=True,
+            env=plain,
+            capture_output=True,
+        )
+    one, two = ((tmp_path / name / "loss.npz").read_bytes() for name in ("one", "two"))
+    loss = load_loss(tmp_path / "one")
+
+    assert one == two
+    assert loss.provenance["environment"]["num_devices"] == min(8, num_processors())
 
 
 TRAINING = """

@@ -49,7 +49,7 @@ def test_nothing_is_kept_where_nothing_can_be_written(before_jax, tmp_path):
 
 @pytest.mark.parametrize(("processors", "devices"), [(2, "2"), (64, "8")])
 def test_a_device_of_each_processor(before_jax, monkeypatch, processors, devices):
-    monkeypatch.setattr(startup, "_num_processors", lambda: processors)
+    monkeypatch.setattr(startup, "num_processors", lambda: processors)
     startup.split_processors()
 
     assert before_jax["JAX_NUM_CPU_DEVICES"] == devices
@@ -58,7 +58,7 @@ def test_a_device_of_each_processor(before_jax, monkeypatch, processors, devices
 
 @pytest.mark.parametrize("settled", ["JAX_NUM_CPU_DEVICES", "XLA_FLAGS"])
 def test_what_the_user_has_said_of_processors_stays(before_jax, monkeypatch, settled):
-    monkeypatch.setattr(startup, "_num_processors", lambda: 4)
+    monkeypatch.setattr(startup, "num_processors", lambda: 4)
     before_jax[settled] = "as I like it"
     before = dict(before_jax)
     startup.split_processors()
@@ -67,7 +67,7 @@ def test_what_the_user_has_said_of_processors_stays(before_jax, monkeypatch, set
 
 
 def test_one_processor_is_left_alone(before_jax, monkeypatch):
-    monkeypatch.setattr(startup, "_num_processors", lambda: 1)
+    monkeypatch.setattr(startup, "num_processors", lambda: 1)
     before = dict(before_jax)
     startup.split_processors()
 
