@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-AXIS, BATCH_AXIS = "candidates", "examples"
+AXIS = "candidates"
+BATCH_AXIS = "examples"
 
 # What the intermediate values of an evaluation may take on a device. On a CPU what its cache holds,
 # more for a device that has all cores; elsewhere a constant, not a share of the memory, so that a
@@ -190,7 +191,7 @@ def batch_mesh(batch_size: int, devices: Sequence[jax.Device] | None = None) -> 
     """The devices that share each batch: as many as divide it, of this process's by default.
 
     Returns:
-      A mesh along the axis :data:`BATCH_AXIS`, or None for a single device.
+      A mesh of one axis, ``BATCH_AXIS``, or None for a single device.
 
     >>> batch_mesh(128, jax.devices()[:1]) is None
     True
