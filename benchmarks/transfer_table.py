@@ -275,8 +275,9 @@ def _panel(axis: Any, members: Sequence[Line]) -> None:
     axis.axvline(0, color="0.35", linestyle="--", linewidth=1)
     # A loss that fails altogether is tens of points away from those that are compared.
     axis.set_xscale("asinh", linear_width=1.0)
-    low, high = axis.get_xlim()
-    steps = (-80, -30, -10, -3, -1, 0, 1, 3, 10, 30)
+    ends = np.arcsinh([min(bounds.min(), 0), max(bounds.max(), 0)])
+    low, high = np.sinh(ends + 0.06 * np.ptp(ends) * np.array([-1, 1]))
+    steps = (-80, -30, -10, -3, -1, 0, 1, 3, 10, 20)
     axis.set_xticks([x for x in steps if low <= x <= high])
     axis.xaxis.set_major_formatter("{x:g}")
     axis.minorticks_off()
