@@ -49,6 +49,13 @@ def test_differences_are_paired_by_seed_and_in_points():
     assert line["from_best"] == pytest.approx(1.0)
 
 
+def test_one_hand_made_loss_alone_is_not_the_best():
+    lines = transfer_table.summarise([row("cross_entropy", 0, 0.5), row("edl-base", 0, 0.6)])
+
+    assert [line["best"] for line in lines] == [None, None]
+    assert "best hand-made)" not in transfer_table.markdown(lines)
+
+
 def test_on_clean_labels_the_protocols_are_one_line():
     rows = [row("gce", 0, 0.5, protocol, noise=0.0) for protocol in ("aware", "unaware")]
 
