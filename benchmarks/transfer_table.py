@@ -215,10 +215,10 @@ noise; *unaware*: on clean ones, then used under noise.
 
 Sizes are such that two processor cores need some hours. With the MLP a run takes seconds, so each
 loss shown is run there at every learning rate. With ResNet-8 a run takes minutes; the cells are
-those that say when a robust loss helps: many images and few epochs, so that noise cannot be learned, and
-few images and many epochs, so that all of it can (accuracies on noisy training labels are in the
-second table; with 40 % of the labels replaced by one of ten classes drawn at random, a network that
-knows every right label and no wrong one is at 64 %).
+those that say when a robust loss helps: many images and few epochs, so that noise cannot be
+learned, and few images and many epochs, so that all of it can (accuracies on noisy training
+labels are in the second table; with 40 % of the labels replaced by one of ten classes drawn
+at random, a network that knows every right label and no wrong one is at 64 %).
 
 {markdown(lines)}
 
