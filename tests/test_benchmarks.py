@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import peers, transfer_losses, transfer_table
+from benchmarks import peers, transfer_losses, transfer_plot, transfer_table
 from benchmarks.results_file import RESULTS, ResultsFile, between_marks
-from edl_jax import analyze, cli
+from benchmarks.transfer_summary import by_cell, by_problem, shortened, summarise
+from edl_jax import analyze, cli, plots
 from edl_jax.losses import resolve_loss
 
 ROOT = Path(__file__).parent.parent
 
 
-def row(loss, seed, accuracy, protocol="aware", noise=0.4):
+def row(loss, seed, accuracy, protocol="aware", noise=0.4, kind="symmetric"):
     return {
         "dataset": "toy",
         "model": "mlp",
@@ -21,7 +22,7 @@ def row(loss, seed, accuracy, protocol="aware", noise=0.4):
         "train_size": 10,
         "epochs": 1,
         "label_noise": noise,
-        "noise_kind": "symmetric",
+        "noise_kind": kind,
         "protocol": protocol,
         "loss": loss,
         "learning_rate": 0.1,
@@ -40,7 +41,7 @@ def test_differences_are_paired_by_seed_and_in_points():
     rows += [row("gce", s, 0.51 + 0.1 * s) for s in range(3)]
     rows += [row("edl", s, 0.52 + 0.1 * s) for s in range(3)]
     rows += [row("edl", 7, accuracy, protocol="tuning") for accuracy in (0.3, 0.1)]
-    reference, best, line = transfer_table.summarise(rows)
+    reference, best, line = summarise(rows)
 
     assert [reference["loss"], best["loss"], line["loss"]] == ["cross_entropy", "gce", "edl"]
     assert line["difference"] == pytest.approx(2.0)
@@ -50,7 +51,7 @@ def test_differences_are_paired_by_seed_and_in_points():
 
 
 def test_one_hand_made_loss_alone_is_not_the_best():
-    lines = transfer_table.summarise([row("cross_entropy", 0, 0.5), row("edl-base", 0, 0.6)])
+    lines = summarise([row("cross_entropy", 0, 0.5), row("edl-base", 0, 0.6)])
 
     assert [line["best"] for line in lines] == [None, None]
     assert "best hand-made)" not in transfer_table.markdown(lines)
@@ -59,15 +60,86 @@ def test_one_hand_made_loss_alone_is_not_the_best():
 def test_on_clean_labels_the_protocols_are_one_line():
     rows = [row("gce", 0, 0.5, protocol, noise=0.0) for protocol in ("aware", "unaware")]
 
-    assert len(transfer_table.summarise(rows)) == 1
+    assert len(summarise(rows)) == 1
 
 
 def test_the_short_table_keeps_the_reference_the_shipped_and_the_best_hand_made():
     accuracies = {"cross_entropy": 0.5, "gce": 0.6, "brier": 0.7, "edl-base": 0.4, "taylor": 0.9}
-    lines = transfer_table.summarise([row(name, 0, a) for name, a in accuracies.items()])
-    kept = {line["loss"] for line in transfer_table.shortened(lines)}
+    lines = summarise([row(name, 0, a) for name, a in accuracies.items()])
+    kept = {line["loss"] for line in shortened(lines)}
 
     assert kept == {"cross_entropy", "edl-base", "brier"}
+
+
+def several_levels():
+    """Two losses with two seeds, on clean labels and under two kinds of noise."""
+    rows = []
+    for seed in range(2):
+        for noise, kind in ((0.4, "asymmetric"), (0.4, "symmetric"), (0.0, "symmetric")):
+            for protocol in ("aware", "unaware") if noise else ("aware",):
+                rows.append(row("cross_entropy", seed, 0.5, protocol, noise, kind))
+                rows.append(row("edl-robust", seed, 0.6 + 0.1 * seed, protocol, noise, kind))
+    return rows
+
+
+def test_only_what_shares_problem_noise_and_protocol_is_compared():
+    lines = summarise([*several_levels(), row("gce", 0, 0.7) | {"model": "resnet8"}])
+    problems = {name: list(by_cell(members)) for name, members in by_problem(lines)}
+    mlp, resnet = problems.values()
+
+    assert [[line["loss"] for line in cell] for cell in mlp] == [
+        ["cross_entropy", "edl-robust"]
+    ] * 5
+    assert [(c[0]["label_noise"], c[0]["noise_kind"], c[0]["protocol"]) for c in mlp] == [
+        (0.0, "symmetric", "aware"),
+        (0.4, "symmetric", "unaware"),
+        (0.4, "symmetric", "aware"),
+        (0.4, "asymmetric", "unaware"),
+        (0.4, "asymmetric", "aware"),
+    ]
+    assert [line["difference"] for cell in resnet for line in cell] == [None]
+
+
+def test_the_overview_is_a_row_for_each_comparison():
+    lines = summarise([*several_levels(), row("gce", 0, 0.7), row("gce", 1, 0.8)])
+    _, _, *rows = transfer_table.overview(lines).splitlines()
+    cells = [[cell.strip() for cell in text.strip("|").split("|")] for text in rows]
+
+    assert [c[1:3] for c in cells] == [
+        ["0", ""],
+        ["0.4", "unaware"],
+        ["0.4", "aware"],
+        ["0.4 asymmetric", "unaware"],
+        ["0.4 asymmetric", "aware"],
+    ]
+    assert [bool(c[0]) for c in cells] == [True, False, False, False, False]
+    assert cells[2][3:] == [
+        "50.00",
+        "",
+        "+15.00 [+10.00, +20.00]",
+        "`gce` +25.00 [+20.00, +30.00]",
+        "-10.00 [-10.00, -10.00]",
+    ]
+
+
+def test_the_overview_bears_a_comparison_without_cross_entropy():
+    (text,) = transfer_table.overview(summarise([row("edl-base", 0, 0.5)])).splitlines()[2:]
+
+    assert text.count("|") == 9
+
+
+def test_the_pictures_show_every_noise_level_and_comparison(tmp_path):
+    lines = summarise(several_levels())
+    drawn = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "save", lambda figure, path: drawn.update({path.name: figure}))
+        transfer_plot.draw_noise(lines, tmp_path / "noise.png")
+        transfer_plot.draw_differences(lines, tmp_path / "losses.png")
+
+    for axis in drawn["noise.png"].axes:
+        assert [t.get_text() for t in axis.get_xticklabels()] == ["0 %", "40 %", "40 %\nasymmetric"]
+    panels = [axis for axis in drawn["losses.png"].axes if axis.axison]
+    assert [len(axis.get_yticks()) for axis in panels] == [1] * 5
 
 
 def test_two_writers_of_a_results_file_lose_nothing(tmp_path):
@@ -148,11 +220,10 @@ def test_a_bad_option_is_one_line_and_status_2(option, capsys):
 
 def test_the_readme_and_the_page_show_what_the_results_file_says():
     content = json.loads((RESULTS / "transfer_losses.json").read_text())
-    lines = transfer_table.summarise(content["rows"])
+    lines = summarise(content["rows"])
     readme = (ROOT / "README.md").read_text()
 
-    table = transfer_table.markdown(transfer_table.shortened(lines))
-    assert between_marks(readme, "transfer_losses", table) == readme
+    assert between_marks(readme, "transfer_losses", transfer_table.overview(lines)) == readme
     assert between_marks(readme, "headline", transfer_table.headline(lines)) == readme
     page = (ROOT / "docs" / "transfer_losses.md").read_text()
     assert transfer_table.page(content, lines) == page
