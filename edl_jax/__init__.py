@@ -4,55 +4,35 @@ The public names are resolved on first use, so that a command's ``--help`` and i
 option checks do not wait for JAX.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "EdlError": "errors",
-    "EvolutionConfig": "config",
-    "LOSSES": "losses",
-    "LearnedLoss": "losses",
-    "load_loss": "losses",
-    "make_evolution": "engine",
-}
-_MODULES = (
-    "analysis",
-    "chaos",
-    "config",
-    "data",
-    "engine",
-    "losses",
-    "models",
-    "mutation",
-    "networks",
-    "objectives",
-    "strategies",
-    "synthetic",
-    "training",
-)
-
-__all__ = ["__version__"]
-__all__ += list(_HOME)
-__all__ += list(_MODULES)
-
 if TYPE_CHECKING:
+    from edl_jax import chaos as chaos
+    from edl_jax import losses as losses
+    from edl_jax import objective as objective
+    from edl_jax import pretrain as pretrain
+    from edl_jax import search as search
+    from edl_jax import strategies as strategies
+    from edl_jax import training as training
     from edl_jax.config import EvolutionConfig as EvolutionConfig
-    from edl_jax.engine import make_evolution as make_evolution
     from edl_jax.errors import EdlError as EdlError
     from edl_jax.losses import LOSSES as LOSSES
     from edl_jax.losses import LearnedLoss as LearnedLoss
     from edl_jax.losses import load_loss as load_loss
+    from edl_jax.search import make_evolution as make_evolution
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(f"edl_jax.{_HOME[name]}"), name)
-    if name in _MODULES:
-        return importlib.import_module(f"edl_jax.{name}")
-    raise AttributeError(f"module 'edl_jax' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=["chaos", "losses", "objective", "pretrain", "search", "strategies", "training"],
+    submod_attrs={
+        "config": ["EvolutionConfig"],
+        "errors": ["EdlError"],
+        "losses": ["LOSSES", "LearnedLoss", "load_loss"],
+        "search": ["make_evolution"],
+    },
+)
+__all__ += ["__version__"]

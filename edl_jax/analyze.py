@@ -6,7 +6,7 @@ from pathlib import Path
 import tyro
 
 from edl_jax import cli
-from edl_jax.errors import OptionError, require
+from edl_jax.errors import OptionError, require, require_int
 
 PROG = "python -m edl_jax.analyze"
 
@@ -24,8 +24,7 @@ class AnalyzeConfig:
 
     def __post_init__(self) -> None:
         require(len(self.losses) > 0, "losses", "", "at least one loss")
-        classes = self.num_classes
-        require(2 <= classes <= 1000, "num_classes", classes, "a whole number from 2 to 1,000")
+        require_int("num_classes", self.num_classes, 2, 1000)
 
 
 ROWS = {
@@ -49,8 +48,8 @@ def command(args: list[str] | None = None) -> None:
     from rich.table import Table
 
     from edl_jax import plots
-    from edl_jax.analysis import properties
-    from edl_jax.losses import resolve_loss
+    from edl_jax.losses.learned import resolve_loss
+    from edl_jax.objective.properties import measure_properties
 
     losses = {Path(name).name or name: resolve_loss(name) for name in config.losses}
     if config.output_dir is not None:
@@ -60,7 +59,7 @@ def command(args: list[str] | None = None) -> None:
             expected = f"a directory that can be written ({error.strerror})"
             raise OptionError("output_dir", config.output_dir, expected) from error
 
-    measured = {name: properties(loss, config.num_classes) for name, loss in losses.items()}
+    measured = {name: measure_properties(loss, config.num_classes) for name, loss in losses.items()}
     table = Table(title=f"Properties at {config.num_classes} classes", title_justify="left")
     table.add_column("property")
     for name in losses:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from edl_jax.errors import EdlError, OptionError, require, require_one_of
-from edl_jax.interrupts import Stopped
-from edl_jax.runs import CONFIG, stored_config
+from edl_jax.runs.directory import CONFIG, stored_config
+from edl_jax.runs.interrupts import Stopped
 from edl_jax.startup import keep_compilations
 
 ConfigT = TypeVar("ConfigT")

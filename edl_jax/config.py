@@ -2,10 +2,9 @@
 
 import math
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
-from edl_jax.errors import OptionError, require, require_one_of, require_package
+from edl_jax.errors import OptionError, require, require_int, require_number, require_one_of
 
 Network = Literal["symmetric", "deepset", "concat", "taylor"]
 MutationName = Literal["gaussian", "chaotic"]
@@ -23,19 +22,6 @@ Schedule = Literal[
     "self_adaptation",
 ]
 Severity = Literal["log_prob", "margin", "brier", "agree"]
-
-
-def _require_number(config: Any, name: str, low: float, high: float, prefix: str = "") -> None:
-    value = getattr(config, name)
-    shown = f"at least {low:g}" if math.isinf(high) else f"from {low:g} to {high:g}"
-    ok = isinstance(value, int | float) and math.isfinite(value) and low <= value <= high
-    require(ok, prefix + name, value, f"a number {shown}")
-
-
-def _require_int(config: Any, name: str, low: int, high: int) -> None:
-    value = getattr(config, name)
-    ok = isinstance(value, int) and low <= value <= high
-    require(ok, name, value, f"a whole number from {low:,} to {high:,}")
 
 
 @dataclass(frozen=True)
@@ -57,7 +43,7 @@ class MixtureConfig:
 
     def __post_init__(self) -> None:
         for f in fields(self):
-            _require_number(self, f.name, 0.0, math.inf, "mixture.")
+            require_number(f"mixture.{f.name}", getattr(self, f.name), 0.0)
         total = sum(getattr(self, f.name) for f in fields(self))
         require(0 < total < math.inf, "mixture", asdict(self), "at least one weight above 0")
 
@@ -83,12 +69,12 @@ class ObjectiveConfig:
 
     def __post_init__(self) -> None:
         for name in ("clean_ranking", "noisy_ranking", "proper_ranking", "trainability"):
-            _require_number(self, name, 0.0, math.inf, "objective.")
+            require_number(f"objective.{name}", getattr(self, name), 0.0)
         ranking = self.clean_ranking + self.noisy_ranking + self.proper_ranking
         require(ranking > 0, "objective.clean_ranking", self.clean_ranking,
                 "a ranking term with a weight above 0")  # fmt: skip
-        _require_number(self, "label_noise", 0.0, 1.0, "objective.")
-        _require_number(self, "margin", 1e-6, math.inf, "objective.")
+        require_number("objective.label_noise", self.label_noise, 0.0, 1.0)
+        require_number("objective.margin", self.margin, 1e-6)
         require_one_of("objective.severity", self.severity, get_args(Severity))
 
 
@@ -148,18 +134,18 @@ class EvolutionConfig:
     """Weights and settings of the objective's terms."""
 
     def __post_init__(self) -> None:
-        _require_int(self, "population_size", 4, 10_000_000)
-        _require_int(self, "num_generations", 1, 1_000_000_000)
-        _require_int(self, "batch_size", 16, 100_000_000)
-        _require_int(self, "num_classes", 2, 1_000_000)
-        _require_int(self, "width", 1, 65_536)
-        _require_int(self, "candidates_at_once", 0, 10_000_000)
+        require_int("population_size", self.population_size, 4, 10_000_000)
+        require_int("num_generations", self.num_generations, 1, 1_000_000_000)
+        require_int("batch_size", self.batch_size, 16, 100_000_000)
+        require_int("num_classes", self.num_classes, 2, 1_000_000)
+        require_int("width", self.width, 1, 65_536)
+        require_int("candidates_at_once", self.candidates_at_once, 0, 10_000_000)
         require_one_of("strategy", self.strategy, STRATEGY_NAMES)
         require_one_of("network", self.network, get_args(Network))
         require_one_of("mutation", self.mutation, get_args(MutationName))
         require_one_of("map", self.map, MAP_NAMES)
-        _require_number(self, "step_size", 1e-9, 1e3)
-        _require_number(self, "final_step_size", 1e-12, 1e3)
+        require_number("step_size", self.step_size, 1e-9, 1e3)
+        require_number("final_step_size", self.final_step_size, 1e-12, 1e3)
         if self.strategy == "Open_ES" and self.population_size % 2:
             raise OptionError("population_size", self.population_size, "an even number for Open_ES")
         self._check_chaos()
@@ -179,7 +165,7 @@ class EvolutionConfig:
         require(distinct, "acts_on", places, "at least one place, each once")
         both = {"direction", "switch"} <= set(self.acts_on)
         require(not both, "acts_on", places, "direction or switch, which includes it")
-        _require_int(self, "restart_after", 0, 1_000_000_000)
+        require_int("restart_after", self.restart_after, 0, 1_000_000_000)
         own = self.strategy
         mutable = self.mutation == "gaussian" or own in ("ES", "Open_ES", "SNES")
         require(mutable, "mutation", self.mutation, f"gaussian with strategy {own}")
@@ -215,74 +201,3 @@ MAP_NAMES = (
     "henon",
     "logistic_float32",
 )
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Where a command keeps its run, and how it goes on with one."""
-
-    output_dir: Path | None = None
-    """Directory of the run; runs/COMMAND-DATE-TIME by default."""
-    resume: bool = False
-    """Go on with the run in --output-dir; the other options are then that run's."""
-    overwrite: bool = False
-    """Replace the run that --output-dir holds."""
-    checkpoint_every: float = 60.0
-    """Seconds between checkpoints; 0 is as often as possible."""
-    tensorboard: bool = False
-    """Write what is logged as TensorBoard event files too, into the run's directory tensorboard."""
-
-    def __post_init__(self) -> None:
-        _require_number(self, "checkpoint_every", 0.0, math.inf)
-        both = self.resume and self.overwrite
-        require(not both, "overwrite", "with --resume", "one of the two")
-        if self.tensorboard:
-            require_package("--tensorboard", "tensorboardX", "tensorboard")
-
-    def recorded(self) -> dict[str, Any]:
-        """What decides the run's outcome, JSON-serialisable: all but these options."""
-        own = {f.name for f in fields(RunOptions)}
-        return {
-            name: str(value) if isinstance(value, Path) else value
-            for name, value in asdict(self).items()
-            if name not in own
-        }
-
-
-@dataclass(frozen=True)
-class ClusterOptions(RunOptions):
-    """How a command runs as several processes; none of it decides the outcome but for rounding."""
-
-    distributed: bool = False
-    """Be one of several processes that share the population, each started with the same options."""
-    coordinator_address: str | None = None
-    """HOST:PORT at which the first process can be reached; by default as the cluster says."""
-    num_processes: int | None = None
-    """How many processes there are; by default as the cluster says."""
-    process_id: int | None = None
-    """Which one this is, from 0; by default as the cluster says."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        own = {f.name: getattr(self, f.name) for f in fields(ClusterOptions)[-3:]}
-        for name, value in own.items():
-            require(self.distributed or value is None, name, value, "--distributed with it")
-        if not self.distributed:
-            return
-        address, count, number = own.values()
-        host, _, port = (address or "host:1").rpartition(":")
-        sound = bool(host) and port.isdecimal() and 0 < int(port) < 2**16
-        require(sound, "coordinator_address", address, "HOST:PORT")
-        require(count is None or count >= 1, "num_processes", count, "a whole number of at least 1")
-        most = "num_processes - 1" if count is None else f"{count - 1:,}"
-        ok = number is None or 0 <= number < (count or math.inf)
-        require(ok, "process_id", number, f"a whole number from 0 to {most}")
-        require(not self.resume, "resume", "with --distributed", "one of the two: such a run "
-                "writes no checkpoints; without --distributed it begins anew")  # fmt: skip
-        require(self.output_dir is not None, "distributed", "without --output-dir",
-                "a directory, the same for all processes")  # fmt: skip
-
-    def recorded(self) -> dict[str, Any]:
-        """What decides the run's outcome, JSON-serialisable: all but these options."""
-        own = {f.name for f in fields(ClusterOptions)}
-        return {name: value for name, value in super().recorded().items() if name not in own}

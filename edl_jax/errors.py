@@ -1,7 +1,8 @@
 """The one family of errors that a user's input can cause."""
 
+import math
+from collections.abc import Collection
 from importlib.util import find_spec
-from typing import Any
 
 
 class EdlError(Exception):
@@ -20,7 +21,7 @@ class OptionError(EdlError):
     'population_size 0: expected a whole number of at least 2'
     """
 
-    def __init__(self, field: str, value: Any, expected: str) -> None:
+    def __init__(self, field: str, value: object, expected: str) -> None:
         self.field, self.value, self.expected = field, value, expected
         super().__init__(f"{field} {value}: expected {expected}")
 
@@ -30,15 +31,53 @@ class OptionError(EdlError):
         return f"--{self.field.replace('_', '-')} {self.value}: expected {self.expected}"
 
 
-def require(condition: bool, field: str, value: Any, expected: str) -> None:
+def require(condition: bool, field: str, value: object, expected: str) -> None:
     """Raise :class:`OptionError` unless ``condition`` holds."""
     if not condition:
         raise OptionError(field, value, expected)
 
 
-def require_one_of(field: str, value: str, known: Any) -> None:
+def require_one_of(field: str, value: str, known: Collection[str]) -> None:
     """Raise :class:`OptionError` unless ``value`` is one of the names ``known``."""
     require(value in known, field, value, "one of " + ", ".join(known))
+
+
+def require_int(field: str, value: object, low: int, high: int | None = None) -> None:
+    """Raise :class:`OptionError` unless ``value`` is a whole number from ``low`` to ``high``.
+
+    >>> require_int("epochs", 0, 1)
+    Traceback (most recent call last):
+    edl_jax.errors.OptionError: epochs 0: expected a whole number of at least 1
+    """
+    bounds = f"of at least {low:,}" if high is None else f"from {low:,} to {high:,}"
+    inside = isinstance(value, int) and low <= value and (high is None or value <= high)
+    require(inside, field, value, f"a whole number {bounds}")
+
+
+def require_number(
+    field: str, value: object, low: float, high: float = math.inf, *, ends: str = "[]"
+) -> None:
+    """Raise :class:`OptionError` unless ``value`` is a finite number between ``low`` and ``high``.
+
+    Args:
+      field: name of the configuration field.
+      value: what was given.
+      low: lower bound.
+      high: upper bound.
+      ends: which bounds belong to the range, as intervals are written: ``"[]"`` both, ``"[)"`` the
+        lower one, ``"(]"`` the upper one.
+
+    >>> require_number("momentum", 1, 0, 1, ends="[)")
+    Traceback (most recent call last):
+    edl_jax.errors.OptionError: momentum 1: expected a number of at least 0 and below 1
+    """
+    lower = f"above {low:g}" if ends[0] == "(" else f"of at least {low:g}"
+    upper = f"below {high:g}" if ends[1] == ")" else f"at most {high:g}"
+    bounds = lower if math.isinf(high) else f"{lower} and {upper}"
+    bounds = f"from {low:g} to {high:g}" if ends == "[]" and math.isfinite(high) else bounds
+    inside = isinstance(value, int | float) and math.isfinite(value) and low <= value <= high
+    at_open_end = (ends[0] == "(" and value == low) or (ends[1] == ")" and value == high)
+    require(inside and not at_open_end, field, value, f"a number {bounds}")
 
 
 def require_package(option: str, package: str, extra: str) -> None:

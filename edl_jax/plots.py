@@ -8,12 +8,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import matplotlib
+import numpy as np
+from matplotlib.ticker import MaxNLocator
 
-from edl_jax.analysis import loss_profile
 from edl_jax.errors import EdlError
 from edl_jax.files import atomic_write
-from edl_jax.losses import LOSSES
-from edl_jax.objectives import Loss
+from edl_jax.losses.base import Loss
+from edl_jax.losses.handmade import LOSSES
+from edl_jax.objective.properties import loss_profile
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -133,3 +135,47 @@ def simplex(losses: Mapping[str, Loss], path: str | Path) -> None:
             axis.text(-0.03, -0.04, "true class", fontsize=7, va="top")
             figure.colorbar(contours, ax=axis, shrink=0.7).ax.tick_params(labelsize=7)
         save(figure, path)
+
+
+DASHES = ("-", "--", "-.", ":")
+
+
+def learning_curves(history: Sequence[Mapping[str, Any]], path: str | Path) -> None:
+    """Draw training and test accuracy over the epochs: seeds thin, their mean thick.
+
+    Args:
+      history: rows with ``loss``, ``seed``, ``epoch``, ``train_accuracy`` and, where the test
+        images were looked at, ``test_accuracy``.
+      path: the PNG file.
+    """
+    names = list(dict.fromkeys(row["loss"] for row in history))
+    panels = (
+        ("train_accuracy", "accuracy on the training labels (%)"),
+        ("test_accuracy", "test accuracy (%)"),
+    )
+    last_epoch = max(row["epoch"] for row in history)
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, 2, figsize=(9, 3.6))
+        for axis, (metric, label) in zip(axes, panels, strict=True):
+            for i, name in enumerate(names):
+                rows = [row for row in history if row["loss"] == name and metric in row]
+                by_seed: dict[int, dict[int, float]] = {}
+                for row in rows:
+                    by_seed.setdefault(row["seed"], {})[row["epoch"]] = 100 * row[metric]
+                for curve in by_seed.values():
+                    axis.plot(*zip(*curve.items(), strict=True), color=f"C{i}", lw=0.7, alpha=0.5)
+                epochs = sorted({row["epoch"] for row in rows})
+                means = [np.mean([c[e] for c in by_seed.values() if e in c]) for e in epochs]
+                # Markers keep a single epoch visible, dashes a curve under another one.
+                marker = "o" if len(epochs) <= 30 else None
+                style: Any = {"color": f"C{i}", "linestyle": DASHES[i % len(DASHES)]}
+                axis.plot(epochs, means, label=_short(name), marker=marker, markersize=3, **style)
+            axis.set(xlabel="epoch", ylabel=label, xlim=(0.5, last_epoch + 0.5))
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        handles, labels = axes[1].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=min(len(names), 4))
+        save(figure, path)
+
+
+def _short(name: str, longest: int = 32) -> str:
+    return name if len(name) <= longest else "…" + name[1 - longest :]

@@ -4,70 +4,24 @@ The run directory then holds the loss (loss.npz), config.json, metrics.jsonl, su
 convergence.png and loss_shape.png. Use it with edl_jax.load_loss(RUN_DIRECTORY).
 """
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-from edl_jax import checkpoint, cli
-from edl_jax.config import ClusterOptions, EvolutionConfig, ObjectiveConfig
-from edl_jax.errors import EdlError, require
-from edl_jax.interrupts import StopRequest
-from edl_jax.pretraining import Chunk, pretrain
-from edl_jax.runs import RunDirectory, is_finished
+from edl_jax import cli
+from edl_jax.config import EvolutionConfig
+from edl_jax.errors import EdlError
+from edl_jax.runs import checkpoint
+from edl_jax.runs.directory import RunDirectory, is_finished
+from edl_jax.runs.interrupts import StopRequest
+from edl_jax.search.presets import PRESETS, PretrainConfig, evolution_config
 from edl_jax.startup import split_processors
 
+if TYPE_CHECKING:
+    from edl_jax.search.pipeline import Chunk, Evolved
+
 PROG = "python -m edl_jax.pretrain"
-
-
-@dataclass(frozen=True)
-class PretrainConfig(ClusterOptions, EvolutionConfig):
-    """Evolve a classification loss on synthetic prediction-label pairs, without any data."""
-
-    preset: Literal["base", "paper", "quick", "robust"] = "base"
-    """Defaults of all other options: base (clean labels), paper (the paper's form: concat network,
-    chaotic ES), quick (a look in seconds), robust (noisy labels)."""
-    num_restarts: int = 1
-    """Independent searches side by side; of several losses the one is kept whose small students,
-    trained on synthetic tasks with clean and with noisy labels, do best."""
-    seed: int = 0
-    """Seed of initial weights, mutations and synthetic pairs."""
-
-    def __post_init__(self) -> None:
-        ClusterOptions.__post_init__(self)
-        EvolutionConfig.__post_init__(self)
-        restarts = self.num_restarts
-        require(1 <= restarts <= 1000, "num_restarts", restarts, "a whole number from 1 to 1,000")
-        require(0 <= self.seed < 2**31, "seed", self.seed, "a whole number from 0 to 2**31 - 1")
-
-
-PRESETS: dict[str, PretrainConfig] = {
-    "base": PretrainConfig(),
-    "quick": PretrainConfig(
-        preset="quick", population_size=32, num_generations=200, batch_size=512
-    ),
-    "paper": PretrainConfig(
-        preset="paper",
-        network="concat",
-        mutation="chaotic",
-        num_generations=1500,
-        width=32,
-        objective=ObjectiveConfig(proper_ranking=0.0, margin=0.1),
-    ),
-    "robust": PretrainConfig(
-        preset="robust",
-        population_size=32,
-        num_generations=300,
-        num_restarts=8,
-        objective=ObjectiveConfig(
-            noisy_ranking=8.0, trainability=1.0, label_noise=0.8, margin=0.002
-        ),
-    ),
-}
-
-
-def evolution_config(config: PretrainConfig) -> EvolutionConfig:
-    """The search that a command line describes, without what only the command needs."""
-    return EvolutionConfig(**{f.name: getattr(config, f.name) for f in fields(EvolutionConfig)})
 
 
 def command(args: list[str] | None = None) -> None:
@@ -97,11 +51,12 @@ def _directory(config: PretrainConfig) -> RunDirectory:
 
 def _distributed(config: PretrainConfig) -> None:
     """The run as one of several processes: all evolve, and the first one writes."""
-    from edl_jax.distributed import all_ready, processes, stop_together
+    from edl_jax.runs.processes import all_ready, processes, stop_together
+    from edl_jax.search.pipeline import evolve
 
     with processes(config) as first, StopRequest() as stop:
 
-        def on_chunk(chunk: Chunk) -> None:
+        def on_chunk(chunk: "Chunk") -> None:
             stop_together(stop, "a run of several processes writes no checkpoints")
 
         if first:
@@ -115,7 +70,7 @@ def _distributed(config: PretrainConfig) -> None:
                 _run(config, run, on_chunk)
         elif all_ready():
             search = evolution_config(config)
-            pretrain(search, config.seed, on_chunk, num_restarts=config.num_restarts)
+            evolve(search, config.seed, num_searches=config.num_restarts, on_chunk=on_chunk)
         else:
             raise EdlError("the first process could not begin; it says why")
         all_ready()
@@ -124,15 +79,17 @@ def _distributed(config: PretrainConfig) -> None:
 def _run(
     config: PretrainConfig,
     run: RunDirectory,
-    after_chunk: Callable[[Chunk], None],
+    after_chunk: Callable[["Chunk"], None],
     restore: Callable[[Any], Any | None] = lambda state: None,
 ) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from edl_jax import plots, tensorboard
-    from edl_jax.losses import ARTIFACT
-    from edl_jax.runs import environment
+    from edl_jax import plots
+    from edl_jax.losses.learned import ARTIFACT
+    from edl_jax.runs import tensorboard
+    from edl_jax.runs.directory import environment
+    from edl_jax.search.pipeline import evolve
 
     console = Console()
     console.print(f"Evolving [bold]{config.preset}[/], seed {config.seed}, into {run.path}")
@@ -140,7 +97,7 @@ def _run(
     with cli.progress("generations/s") as progress:
         task = progress.add_task("starting", total=config.num_generations)
 
-        def on_chunk(chunk: Chunk) -> None:
+        def on_chunk(chunk: "Chunk") -> None:
             rows = len(chunk.info.best_fitness)
             for i in range(rows):
                 row = {
@@ -159,14 +116,14 @@ def _run(
             after_chunk(chunk)
 
         provenance = {"config": config.recorded(), "environment": environment()}
-        loss, figures = pretrain(
+        loss, figures = evolve(
             evolution_config(config),
             config.seed,
-            on_chunk,
-            provenance,
-            restore,
-            config.num_restarts,
-            lambda stage: progress.update(task, description=stage),
+            num_searches=config.num_restarts,
+            on_chunk=on_chunk,
+            on_stage=lambda stage: progress.update(task, description=stage),
+            restore=restore,
+            provenance=provenance,
         )
 
     loss.save(run.path / ARTIFACT)
@@ -230,6 +187,18 @@ def _finite(value: Any) -> float | None:
 
     return float(value) if math.isfinite(value) else None
 
+
+class _Callable(ModuleType):
+    """This module as Python users call it: ``edl_jax.pretrain(config)`` is a whole search."""
+
+    def __call__(self, config: EvolutionConfig, seed: int = 0, **options: Any) -> "Evolved":
+        """See :func:`edl_jax.search.pipeline.evolve`."""
+        from edl_jax.search.pipeline import evolve
+
+        return evolve(config, seed, **options)
+
+
+sys.modules[__name__].__class__ = _Callable
 
 if __name__ == "__main__":
     cli.main(command)

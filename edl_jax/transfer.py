@@ -4,19 +4,18 @@ The run directory then holds config.json, metrics.jsonl (a line an epoch), summa
 learning_curves.png.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from edl_jax import cli
-from edl_jax.config import RunOptions
-from edl_jax.errors import require
-from edl_jax.interrupts import StopRequest
-from edl_jax.runs import RunDirectory, is_finished
+from edl_jax.errors import require, require_number
+from edl_jax.runs.directory import RunDirectory, is_finished
+from edl_jax.runs.interrupts import StopRequest
+from edl_jax.runs.options import RunOptions
 from edl_jax.startup import split_processors
-from edl_jax.train_config import TrainConfig
+from edl_jax.training.config import TrainConfig
 
 PROG = "python -m edl_jax.transfer"
 
@@ -58,8 +57,7 @@ class TransferConfig(RunOptions, TrainConfig):
         if self.train_size is not None:
             expected = f"a whole number of at least the batch size, {self.batch_size}"
             require(self.train_size >= self.batch_size, "train_size", self.train_size, expected)
-        probability = math.isfinite(self.label_noise) and 0 <= self.label_noise <= 1
-        require(probability, "label_noise", self.label_noise, "a number from 0 to 1")
+        require_number("label_noise", self.label_noise, 0.0, 1.0)
         distinct = bool(self.seeds) and len(set(self.seeds)) == len(self.seeds)
         in_range = distinct and all(0 <= seed < 2**31 for seed in self.seeds)
         expected = "one or more whole numbers from 0 to 2**31 - 1, each once"
@@ -93,8 +91,8 @@ def command(args: list[str] | None = None) -> None:
         return
     settle(config.model)
 
-    from edl_jax.data import load
-    from edl_jax.losses import resolve_loss
+    from edl_jax.losses.learned import resolve_loss
+    from edl_jax.training.data import load
 
     losses = {name: resolve_loss(name) for name in config.loss}
     dataset = load(config.dataset, config.data_dir)
@@ -130,9 +128,10 @@ def _run(
 ) -> None:
     from rich.console import Console
 
-    from edl_jax import checkpoint, comparison, tensorboard
-    from edl_jax.data import for_seed
-    from edl_jax.training import train
+    from edl_jax.runs import checkpoint, tensorboard
+    from edl_jax.training import comparison
+    from edl_jax.training.loop import train
+    from edl_jax.training.subsets import for_seed
 
     console = Console()
     console.print(

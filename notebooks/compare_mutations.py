@@ -16,9 +16,15 @@ import numpy as np
 import PIL.Image
 from IPython.display import Image, Markdown
 
-from benchmarks.mutation_strategies import log_generations
-from benchmarks.mutation_table import draw_ecdf, draw_intervals, markdown, shortened, summarise
-from benchmarks.results_file import RESULTS
+from benchmarks.common.results_file import RESULTS
+from benchmarks.mutation_strategies.__main__ import log_generations
+from benchmarks.mutation_strategies.table import (
+    draw_ecdf,
+    draw_intervals,
+    markdown,
+    shortened,
+    summarise,
+)
 
 # %% [markdown]
 # ## What was measured

@@ -14,10 +14,10 @@ from jax.flatten_util import ravel_pytree
 
 import edl_jax
 from edl_jax import plots
-from edl_jax.analysis import loss_profile
-from edl_jax.losses import make_learned_loss
-from edl_jax.networks import NetworkSpec
-from edl_jax.objectives import held_out
+from edl_jax.losses.learned import make_learned_loss
+from edl_jax.losses.networks import NetworkSpec
+from edl_jax.objective.properties import loss_profile
+from edl_jax.objective.terms import held_out
 
 # %matplotlib inline
 plt.rcParams.update(plots.STYLE)

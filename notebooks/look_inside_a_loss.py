@@ -17,12 +17,13 @@ import matplotlib.pyplot as plt
 from IPython.display import Image, Markdown
 
 from edl_jax import plots
-from edl_jax.analysis import profile_logits, properties
 from edl_jax.analyze import ROWS
 from edl_jax.config import MixtureConfig
-from edl_jax.losses import resolve_loss
-from edl_jax.objectives import every_label, noisy_losses, rank_agreement, severities
-from edl_jax.synthetic import log_softmax, sample_pairs
+from edl_jax.losses.base import every_label, log_softmax
+from edl_jax.losses.learned import resolve_loss
+from edl_jax.objective.properties import measure_properties, profile_logits
+from edl_jax.objective.synthetic import sample_pairs
+from edl_jax.objective.terms import noisy_losses, rank_agreement, severities
 
 # %matplotlib inline
 plt.rcParams.update(plots.STYLE)
@@ -108,11 +109,11 @@ Markdown("\n".join(table))
 # %% [markdown]
 # ## Everything that is measured
 #
-# `python -m edl_jax.analyze` prints the same table; `edl_jax.analysis.Properties` says what each
+# `python -m edl_jax.analyze` prints the same table; `edl_jax.objective.properties.Properties` says what each
 # row means.
 
 # %%
-measured = [properties(loss) for loss in losses.values()]
+measured = [measure_properties(loss) for loss in losses.values()]
 table = ["| property | " + " | ".join(losses) + " |", "|---" * (1 + len(losses)) + "|"]
 for field, title in ROWS.items():
     values = [getattr(row, field) for row in measured]

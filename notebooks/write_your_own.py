@@ -17,11 +17,12 @@ from flax import struct
 
 import edl_jax
 from edl_jax import plots
-from edl_jax.analysis import loss_profile
-from edl_jax.es import ES
-from edl_jax.mutation import Mutation, gaussian
-from edl_jax.objectives import Objective, held_out, make_objective, ranking_penalty
-from edl_jax.synthetic import log_softmax, sample_pairs
+from edl_jax.losses.base import log_softmax
+from edl_jax.objective.properties import loss_profile
+from edl_jax.objective.synthetic import sample_pairs
+from edl_jax.objective.terms import Objective, held_out, make_objective, ranking_penalty
+from edl_jax.strategies.es import ES
+from edl_jax.strategies.mutation import Mutation, gaussian
 
 # %matplotlib inline
 plt.rcParams.update(plots.STYLE)
@@ -250,5 +251,5 @@ for name, values in results.items():
 # An operator is two functions, a strategy three. Neither of these two is an improvement that three
 # short searches could show: mirrored sampling is about level with plain sampling, and UMDA starts
 # far more slowly, then catches up, on two of the three seeds entirely. To find a difference of
-# some ten per cent takes what `benchmarks/mutation_strategies.py` does: thirty seeds, and a step
+# some ten per cent takes what `benchmarks/mutation_strategies/__main__.py` does: thirty seeds, and a step
 # size tuned for each operator.

@@ -22,7 +22,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 
 import pytest
 
-from benchmarks import toy_data
+from benchmarks.common import toy_data
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import pytest
 
 from edl_jax import plots
 from edl_jax.errors import EdlError
-from edl_jax.losses import LOSSES
+from edl_jax.losses.handmade import LOSSES
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

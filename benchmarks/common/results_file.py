@@ -1,0 +1,131 @@
+"""A results file that grows cell by cell: rows and a ``meta`` block, written atomically."""
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edl_jax.errors import EdlError
+from edl_jax.files import atomic_write
+from edl_jax.runs.directory import environment
+
+RESULTS = Path(__file__).parent.parent / "results"
+
+
+class ResultsFile:
+    """Rows of one benchmark, kept on disk so that a run that was cut off goes on.
+
+    Several processes may fill one file: adding a row first takes up what the others have added.
+    Each row names the commit of the code that made it; ``meta`` is that of the last run.
+
+    Args:
+      path: the JSON file; read if it exists.
+      key: fields that identify a cell.
+    """
+
+    def __init__(self, path: Path, key: tuple[str, ...]) -> None:
+        self.path, self.key = path, key
+        self.read()
+
+    def read(self) -> None:
+        """Take up what is on disk."""
+        content = json.loads(self.path.read_text()) if self.path.exists() else {"rows": []}
+        self.rows: list[dict[str, Any]] = content["rows"]
+        self._index = {self._key_of(row): row for row in self.rows}
+
+    def _key_of(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(row[field] for field in self.key)
+
+    def find(self, cell: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The row of this cell, or None where it has not been run."""
+        return self._index.get(self._key_of(cell))
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Add the row of a cell and write the file."""
+        self.add_all([row])
+
+    def add_all(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Add the rows of several cells and write the file once."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone_in(self.path.parent):
+            self.read()
+            for row in rows:
+                self._index[self._key_of(row)] = {**row, "commit": COMMIT}
+            self.rows = list(self._index.values())
+            write_rows(self.path, meta(), self.rows)
+
+
+def write_rows(
+    path: Path,
+    meta: dict[str, Any],
+    rows: Sequence[dict[str, Any]],
+    **more: Sequence[dict[str, Any]],
+) -> None:
+    """Write a results file, a row a line; ``more`` are other lists of rows by their names."""
+    text = f'{{"meta": {json.dumps(meta, indent=1)}'
+    for name, each in {"rows": rows, **more}.items():
+        lines = ",\n".join(json.dumps(row) for row in each)
+        text += f',\n"{name}": [\n{lines}\n]'
+    with atomic_write(path) as file:
+        file.write(f"{text}}}\n".encode())
+
+
+@contextlib.contextmanager
+def _alone_in(directory: Path) -> Iterator[None]:
+    """Wait until no other process writes results into ``directory``."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _commit() -> str | None:
+    git = subprocess.run(
+        ["git", "rev-parse", "HEAD"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return git.stdout.strip() or None
+
+
+# That of the code that runs, whatever is committed meanwhile.
+COMMIT = _commit()
+
+
+def between_marks(text: str, name: str, block: str) -> str:
+    """``text`` with ``block`` between the two comments that mark where ``name`` goes.
+
+    >>> between_marks("<!-- x -->\\nold\\n<!-- /x -->", "x", "new")
+    '<!-- x -->\\nnew\\n<!-- /x -->'
+    """
+    first, last = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    before, _, rest = text.partition(first)
+    _, found, after = rest.partition(last)
+    if not found:
+        raise EdlError(f"no place for {name}: expected the line {first.strip()} and {last.strip()}")
+    return before + first + block + "\n" + last + after
+
+
+def meta() -> dict[str, Any]:
+    """Command, commit, versions and machine of this run."""
+    module, args = Path(sys.argv[0]).stem, sys.argv[1:]
+    for option in ("--data-dir", "--output"):  # where files lie is not part of the result
+        if option in args:
+            at = args.index(option)
+            args = args[:at] + args[at + 2 :]
+    return {
+        "command": " ".join(["python", "-m", f"benchmarks.{module}", *args]),
+        "commit": COMMIT,
+        "environment": environment(),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }

@@ -1,0 +1,187 @@
+"""A learned loss as an ONNX graph, for runtimes that have neither JAX nor PyTorch.
+
+Its inputs are ``logits``, float32 (batch, classes), and ``labels``: int64 class ids (batch), or
+float32 class weights (batch, classes). Its output is ``losses``, float32 (batch), unreduced. The
+steps are those of :mod:`edl_jax.export.torch_loss`: a network works on L labels of each example at once,
+the one given, or, for class weights, every one. There is no gradient in it: what trains with ONNX
+graphs derives gradients itself.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from edl_jax.losses.learned import LearnedLoss
+from edl_jax.losses.networks import LOG_SCALE, MIN_LOG_PROB
+
+OPSET, IR_VERSION = 18, 8  # both of ONNX 1.13 (2022)
+FLOAT, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
+Name = str
+
+
+class _Ops:
+    """A graph that grows: ``ops.Exp(x)`` adds a node and gives the name of its output.
+
+    An input is such a name, or a number or array, which becomes a float32 or int64 constant.
+    """
+
+    def __init__(self) -> None:
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    def __getattr__(self, op: str) -> Callable[..., Name]:
+        def add(*inputs: Any, **attributes: Any) -> Name:
+            names = [x if isinstance(x, str) else self._constant(x) for x in inputs]
+            output = f"{op}_{len(self.nodes)}"
+            self.nodes.append(helper.make_node(op, names, [output], **attributes))
+            return output
+
+        return add
+
+    def _constant(self, value: Any) -> Name:
+        array = np.asarray(value)
+        array = array.astype(np.int64 if array.dtype.kind == "i" else np.float32)
+        name = f"constant_{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(array, name))
+        return name
+
+
+def make_model(loss: LearnedLoss, num_classes: int | None = None, soft_labels: bool = False) -> Any:
+    """The ``onnx.ModelProto`` of ``loss``, checked.
+
+    Args:
+      loss: a learned loss.
+      num_classes: fixes the number of classes; ``None`` leaves it open.
+      soft_labels: labels are class weights instead of class ids.
+    """
+    ops = _Ops()
+    losses = _losses(ops, loss, soft_labels)
+    ops.nodes.append(helper.make_node("Identity", [losses], ["losses"]))
+    shape = ["batch", num_classes or "classes"]
+    graph = helper.make_graph(
+        ops.nodes,
+        "learned_loss",
+        [
+            helper.make_tensor_value_info("logits", FLOAT, shape),
+            helper.make_tensor_value_info("labels", FLOAT, shape)
+            if soft_labels
+            else helper.make_tensor_value_info("labels", INT64, ["batch"]),
+        ],
+        [helper.make_tensor_value_info("losses", FLOAT, ["batch"])],
+        ops.constants,
+    )
+    opset = helper.make_opsetid("", OPSET)
+    model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _losses(ops: _Ops, loss: LearnedLoss, soft_labels: bool) -> Name:
+    # A row without any class is a uniform one until its loss is masked.
+    top = ops.ReduceMax("logits", [-1], keepdims=1)
+    logits = ops.Where(ops.Equal(top, -np.inf), 0.0, "logits")
+    num_classes = ops.Gather(ops.Shape("logits"), 1)
+    classes = ops.Range(0, num_classes, 1)
+    log_p = ops.Max(_log_softmax(ops, logits, classes), MIN_LOG_PROB)
+    if soft_labels:
+        known = None
+        y = ops.Expand(ops.Unsqueeze(classes, [0]), ops.Shape("logits"))
+    else:
+        y = ops.Unsqueeze("labels", [-1])
+        known = ops.And(ops.GreaterOrEqual(y, 0), ops.Less(y, num_classes))
+        y = ops.Where(known, y, 0)
+    params = {name: np.asarray(array) for name, array in loss.params.items()}
+    losses = _NETWORKS[loss.spec.name](ops, params, log_p, y, classes)
+    losses = ops.Mul(losses, float(loss.scale))
+    absent = ops.Equal(ops.GatherElements("logits", y, axis=1), -np.inf)
+    losses = ops.Where(absent, 0.0, losses)
+    if known is None:
+        losses = ops.Where(ops.Equal("labels", 0.0), 0.0, ops.Mul("labels", losses))
+    else:
+        losses = ops.Where(known, losses, np.nan)
+    return ops.ReduceSum(losses, [-1], keepdims=0)
+
+
+def _log_softmax(ops: _Ops, logits: Name, classes: Name) -> Name:
+    top = ops.ArgMax(logits, axis=-1, keepdims=1)
+    shifted = ops.Sub(logits, ops.GatherElements(logits, top, axis=1))
+    others = ops.Where(ops.Equal(classes, top), 0.0, ops.Exp(shifted))
+    others = ops.ReduceSum(others, [-1], keepdims=1)
+    return ops.Sub(shifted, ops.Log(ops.Add(others, 1.0)))
+
+
+def _activation(ops: _Ops, x: Name) -> Name:
+    return ops.Div(x, ops.Sqrt(ops.Add(ops.Mul(x, x), 1.0)))
+
+
+def _mlp(ops: _Ops, params: dict[str, np.ndarray], x: Name) -> Name:
+    for i in range(3):
+        x = ops.Add(ops.MatMul(x, params[f"mlp/{i}/weights"]), params[f"mlp/{i}/biases"])
+        x = _activation(ops, x) if i < 2 else ops.Softplus(x)
+    return ops.Squeeze(x, [-1])
+
+
+# Each network takes log-probabilities (batch, classes) and labels (batch, L), and gives the loss
+# under each label, (batch, L).
+
+
+def _symmetric(ops: _Ops, params: Any, log_p: Name, y: Name, classes: Name) -> Name:
+    p = ops.Exp(log_p)
+    log_p_y = ops.GatherElements(log_p, y, axis=1)
+    top_class = ops.ArgMax(log_p, axis=-1, keepdims=1)
+    top = ops.GatherElements(log_p, top_class, axis=1)
+    others = ops.Where(ops.Equal(classes, top_class), 2 * MIN_LOG_PROB, log_p)
+    second = ops.ReduceMax(others, [-1], keepdims=1)
+    log_other = ops.Where(ops.Equal(y, top_class), second, top)
+    features = (
+        ops.Exp(log_p_y),
+        ops.Exp(log_other),
+        ops.Div(log_p_y, LOG_SCALE),
+        ops.Div(log_other, LOG_SCALE),
+        ops.Expand(ops.Neg(ops.ReduceSum(ops.Mul(p, log_p), [-1])), ops.Shape(y)),
+        ops.Expand(ops.ReduceSum(ops.Mul(p, p), [-1]), ops.Shape(y)),
+    )
+    return _mlp(ops, params, ops.Concat(*(ops.Unsqueeze(f, [-1]) for f in features), axis=-1))
+
+
+def _deepset(ops: _Ops, params: Any, log_p: Name, y: Name, classes: Name) -> Name:
+    weights, biases = params["class/weights"], params["class/biases"]
+    of_p = ops.Add(ops.Mul(ops.Unsqueeze(ops.Exp(log_p), [-1]), weights[0]), biases)
+    of_zero = biases / np.sqrt(1 + np.square(biases))
+    every = ops.ReduceSum(ops.Sub(_activation(ops, of_p), of_zero), [-2], keepdims=1)
+    log_p_y = ops.Unsqueeze(ops.GatherElements(log_p, y, axis=1), [-1])
+    p_y = ops.Exp(log_p_y)
+    # The label's own features are (p, 1, p, log p / LOG_SCALE).
+    of_label = ops.Mul(p_y, weights[0] + weights[2])
+    of_label = ops.Add(of_label, ops.Mul(log_p_y, weights[3] / LOG_SCALE))
+    of_label = _activation(ops, ops.Add(of_label, weights[1] + biases))
+    without = _activation(ops, ops.Add(ops.Mul(p_y, weights[0]), biases))
+    return _mlp(ops, params, ops.Add(every, ops.Sub(of_label, without)))
+
+
+def _concat(ops: _Ops, params: Any, log_p: Name, y: Name, classes: Name) -> Name:
+    one_hot = ops.Cast(ops.Equal(ops.Unsqueeze(y, [-1]), classes), to=FLOAT)
+    p = ops.Expand(ops.Unsqueeze(ops.Exp(log_p), [-2]), ops.Shape(one_hot))
+    return _mlp(ops, params, ops.Concat(p, one_hot, axis=-1))
+
+
+def _taylor(ops: _Ops, params: Any, log_p: Name, y: Name, classes: Name) -> Name:
+    theta = params["theta"]
+
+    def polynomial(y: float, p: Name) -> Name:
+        y_shift, p_shift = y - theta[0], ops.Sub(p, theta[1])
+        linear = theta[2] + theta[5] * y_shift + theta[7] * y_shift**2 / 2
+        quadratic = theta[3] / 2 + theta[6] * y_shift / 2
+        value = ops.Add(ops.Mul(p_shift, theta[4] / 6), quadratic)
+        return ops.Mul(p_shift, ops.Add(ops.Mul(p_shift, value), linear))
+
+    p = ops.Where(ops.Greater(log_p, MIN_LOG_PROB), ops.Exp(log_p), theta[1])
+    p_y = ops.Exp(ops.GatherElements(log_p, y, axis=1))
+    others = ops.Sub(ops.ReduceSum(polynomial(0.0, p), [-1]), polynomial(0.0, p_y))
+    return ops.Neg(ops.Add(others, polynomial(1.0, p_y)))
+
+
+_NETWORKS = {"symmetric": _symmetric, "deepset": _deepset, "concat": _concat, "taylor": _taylor}

@@ -1,0 +1,230 @@
+"""Loss networks: small functions of (log-probabilities, label), all but ``taylor`` >= 0.
+
+Parameters are a dict of float32 arrays; a population is the same dict with one more leading axis,
+under ``jax.vmap``. What does not depend on the parameters, the features above all, is then
+computed once and shared by all candidates.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from edl_jax.errors import EdlError, require_one_of
+from edl_jax.losses.base import log_softmax
+
+Params = dict[str, jax.Array]
+
+# Log-probabilities enter divided by this, so that 10**-7 and 1 are some two units apart.
+LOG_SCALE = 8.0
+# A class that is masked out (logit -inf) has this log-probability: finite, and p * log p = 0.
+MIN_LOG_PROB = -1e6
+
+
+class Network(NamedTuple):
+    """A loss network without its parameters.
+
+    Attributes:
+      init: ``key -> params``.
+      apply: ``(params, logits, labels) -> losses``; logits (..., num_classes), integer labels
+        (...), float32 losses (...).
+
+    >>> network = make_network("symmetric", width=16, num_classes=10)
+    >>> params = network.init(jax.random.key(0))
+    >>> network.apply(params, jnp.zeros((5, 10)), jnp.arange(5)).shape
+    (5,)
+    """
+
+    init: Callable[[jax.Array], Params]
+    apply: Callable[[Params, jax.Array, jax.Array], jax.Array]
+
+
+def activation(x: jax.Array) -> jax.Array:
+    """The smooth sigmoid x / sqrt(1 + x**2).
+
+    Its slope falls like |x|**-3 where that of tanh falls exponentially: a loss made of it keeps a
+    usable gradient far from where it was evolved.
+    """
+    return x * jax.lax.rsqrt(1.0 + jnp.square(x))
+
+
+def log_probs(logits: jax.Array) -> jax.Array:
+    """Log-probabilities that are finite for masked classes (logit -inf) too."""
+    return jnp.maximum(log_softmax(logits), MIN_LOG_PROB)
+
+
+def _largest(values: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The largest value along the last axis, and where it is."""
+    place = jnp.argmax(values, axis=-1)
+    return jnp.take_along_axis(values, place[..., None], axis=-1)[..., 0], place
+
+
+def label_features(log_p: jax.Array, labels: jax.Array) -> jax.Array:
+    """Six features of a prediction and its label that no relabelling of the classes changes.
+
+    Args:
+      log_p: log-probabilities, shape (..., num_classes).
+      labels: integer class ids, shape (...).
+
+    Returns:
+      (p_y, largest other p, log p_y, log of the largest other p, entropy, sum of p**2), the logs
+      divided by ``LOG_SCALE``; shape (6, ...). Classes of probability 0 change none of them.
+    """
+    p = jnp.exp(log_p)
+    log_p_y = jnp.take_along_axis(log_p, labels[..., None], axis=-1)[..., 0]
+    # Which class is the largest is asked of indices, never by comparing values: XLA may compute
+    # both sides anew, rounded differently, and the gradient of a maximum is then 0 / 0.
+    top, top_class = _largest(log_p)
+    is_top = jax.nn.one_hot(top_class, log_p.shape[-1], dtype=bool)
+    second, _ = _largest(jnp.where(is_top, 2.0 * MIN_LOG_PROB, log_p))
+    # Only this line depends on the label: all labels of a prediction share the rest.
+    log_other = jnp.where(labels == top_class, second, top)
+    entropy = -jnp.sum(p * log_p, axis=-1)
+    features = (
+        jnp.exp(log_p_y),
+        jnp.exp(log_other),
+        log_p_y / LOG_SCALE,
+        log_other / LOG_SCALE,
+        entropy,
+        jnp.sum(jnp.square(p), axis=-1),
+    )
+    return jnp.stack(features)
+
+
+def _init_layers(key: jax.Array, layers: dict[str, tuple[int, int]]) -> Params:
+    """LeCun-normal weights and zero biases for layers of (fan_in, fan_out), from one draw."""
+    ends = np.cumsum([fan_in * fan_out for fan_in, fan_out in layers.values()])
+    draws = jnp.split(jax.random.normal(key, (int(ends[-1]),)), ends[:-1])
+    params = {}
+    for (name, (fan_in, fan_out)), draw in zip(layers.items(), draws, strict=True):
+        params[f"{name}/weights"] = draw.reshape(fan_in, fan_out) / math.sqrt(fan_in)
+        params[f"{name}/biases"] = jnp.zeros(fan_out)
+    return params
+
+
+def _mlp_layers(num_inputs: int, width: int) -> dict[str, tuple[int, int]]:
+    return {"mlp/0": (num_inputs, width), "mlp/1": (width, width), "mlp/2": (width, 1)}
+
+
+def _dense(params: Params, layer: str, x: jax.Array) -> jax.Array:
+    """One layer; (fan_in, ...) to (fan_out, ...).
+
+    A layer has few units and very many examples: with these last, every step of it runs along
+    contiguous memory.
+    """
+    x = jnp.tensordot(params[f"{layer}/weights"], x, axes=(0, 0))
+    return x + _along_first(params[f"{layer}/biases"], x.ndim)
+
+
+def _along_first(vector: jax.Array, ndim: int) -> jax.Array:
+    return vector.reshape(-1, *(1,) * (ndim - 1))
+
+
+def _mlp(params: Params, x: jax.Array) -> jax.Array:
+    """Two hidden layers and a non-negative output; (features, ...) to (...)."""
+    x = activation(_dense(params, "mlp/0", x))
+    x = activation(_dense(params, "mlp/1", x))
+    return jax.nn.softplus(_dense(params, "mlp/2", x)[0])
+
+
+def _symmetric(width: int, num_classes: int) -> Network:
+    def apply(params: Params, logits: jax.Array, labels: jax.Array) -> jax.Array:
+        return _mlp(params, label_features(log_probs(logits), labels))
+
+    return Network(lambda key: _init_layers(key, _mlp_layers(6, width)), apply)
+
+
+def _deepset(width: int, num_classes: int) -> Network:
+    """Deep set over classes (Zaheer et al., arXiv 1703.06114, theorem 2)."""
+
+    def apply(params: Params, logits: jax.Array, labels: jax.Array) -> jax.Array:
+        log_p = log_probs(logits)
+        p = jnp.exp(log_p)
+        # A class's features are (p, y, y p, y log p); all but the label's have y = 0. A class of
+        # probability 0 adds nothing, so that an absent class and an impossible one are the same.
+        biases = params["class/biases"]
+        of_p = _along_first(params["class/weights"][0], p.ndim + 1)
+        plain = activation(of_p * p + _along_first(biases, p.ndim + 1))
+        plain -= _along_first(activation(biases), p.ndim + 1)
+        log_p_y = jnp.take_along_axis(log_p, labels[..., None], axis=-1)[..., 0]
+        p_y = jnp.exp(log_p_y)
+        label = jnp.stack([p_y, jnp.ones_like(p_y), p_y, log_p_y / LOG_SCALE])
+        of_label = activation(_dense(params, "class", label))
+        of_label -= activation(of_p[..., 0] * p_y + _along_first(biases, p.ndim))
+        return _mlp(params, jnp.sum(plain, axis=-1) + of_label)
+
+    layers = {"class": (4, width)} | _mlp_layers(width, width)
+    return Network(lambda key: _init_layers(key, layers), apply)
+
+
+def _concat(width: int, num_classes: int) -> Network:
+    def apply(params: Params, logits: jax.Array, labels: jax.Array) -> jax.Array:
+        if logits.shape[-1] != num_classes:
+            raise EdlError(
+                f"a concat loss evolved for {num_classes} classes got {logits.shape[-1]}: "
+                "evolve it with that num_classes, or use network symmetric or deepset"
+            )
+        p = jnp.exp(log_probs(logits))
+        one_hot = jax.nn.one_hot(labels, num_classes)
+        x = jnp.concatenate([p, jnp.broadcast_to(one_hot, p.shape)], axis=-1)
+        return _mlp(params, jnp.moveaxis(x, -1, 0))
+
+    return Network(lambda key: _init_layers(key, _mlp_layers(2 * num_classes, width)), apply)
+
+
+def _taylor(width: int, num_classes: int) -> Network:
+    """The bivariate third-order polynomial of TaylorGLO (arXiv 2002.00059), 8 parameters.
+
+    Its loss is ``-sum_k f(y_k, p_k)`` over the classes, with y the one-hot label and f the terms of
+    the Taylor polynomial about (theta_0, theta_1) that depend on p. As published it may be
+    negative, and it reads p itself, so that its gradient vanishes with p.
+    """
+
+    def apply(params: Params, logits: jax.Array, labels: jax.Array) -> jax.Array:
+        log_p = log_probs(logits)
+        theta = params["theta"]
+
+        def polynomial(y: float, p: jax.Array) -> jax.Array:
+            y_shift, p_shift = y - theta[0], p - theta[1]
+            linear = theta[2] + theta[5] * y_shift + theta[7] * jnp.square(y_shift) / 2
+            quadratic = theta[3] / 2 + theta[6] * y_shift / 2
+            return p_shift * (linear + p_shift * (quadratic + p_shift * theta[4] / 6))
+
+        p = jnp.where(log_p > MIN_LOG_PROB, jnp.exp(log_p), theta[1])  # f(y, theta_1) = 0
+        p_y = jnp.exp(jnp.take_along_axis(log_p, labels[..., None], axis=-1)[..., 0])
+        others = jnp.sum(polynomial(0.0, p), axis=-1) - polynomial(0.0, p_y)
+        return -(others + polynomial(1.0, p_y))
+
+    return Network(lambda key: {"theta": jax.random.normal(key, (8,))}, apply)
+
+
+_NETWORKS = {"symmetric": _symmetric, "deepset": _deepset, "concat": _concat, "taylor": _taylor}
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """What must be known of a network to rebuild it; hashable, and JSON-serialisable."""
+
+    name: str
+    width: int
+    num_classes: int
+
+    def build(self) -> Network:
+        """The network itself."""
+        return make_network(self.name, self.width, self.num_classes)
+
+
+def make_network(name: str, width: int, num_classes: int) -> Network:
+    """The loss network called ``name``: ``symmetric``, ``deepset``, ``concat`` or ``taylor``.
+
+    Args:
+      name: which one.
+      width: hidden units a layer; ``taylor`` has none.
+      num_classes: the number of classes it is evolved with; only ``concat`` is bound to it.
+    """
+    require_one_of("network", name, _NETWORKS)
+    return _NETWORKS[name](width, num_classes)

@@ -1,0 +1,36 @@
+"""The objective: what makes a loss good, judged on synthetic predictions and labels, without data.
+
+Pairs are drawn here, losses are ranked and rehearsed on them, and a loss's properties measured.
+"""
+
+from edl_jax.objective.properties import Properties, loss_profile, measure_properties
+from edl_jax.objective.rehearsal import rehearse
+from edl_jax.objective.synthetic import COMPONENTS, Pairs, sample_pairs
+from edl_jax.objective.terms import (
+    TERMS,
+    HeldOut,
+    Objective,
+    Problem,
+    held_out,
+    make_objective,
+    rank_agreement,
+    sample_problem,
+)
+
+__all__ = [
+    "COMPONENTS",
+    "TERMS",
+    "HeldOut",
+    "Objective",
+    "Pairs",
+    "Problem",
+    "Properties",
+    "held_out",
+    "loss_profile",
+    "make_objective",
+    "measure_properties",
+    "rank_agreement",
+    "rehearse",
+    "sample_pairs",
+    "sample_problem",
+]

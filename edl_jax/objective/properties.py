@@ -1,0 +1,148 @@
+"""Measurable properties of any loss, learned or hand-made."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from edl_jax.config import MixtureConfig
+from edl_jax.losses.base import Loss, as_pytree, every_label, log_softmax
+from edl_jax.objective.synthetic import sample_pairs
+
+PROFILE_POINTS = (0.001, 0.1, 0.5, 0.9, 0.999)
+NUM_SAMPLES = 1024
+
+
+def profile_logits(p_y: jax.Array, num_classes: int = 10) -> jax.Array:
+    """Logits that give class 0 the probability ``p_y`` and share the rest equally.
+
+    Args:
+      p_y: probabilities in (0, 1), shape (n,).
+      num_classes: number of classes.
+
+    Returns:
+      Logits of shape (n, num_classes).
+    """
+    p_y = jnp.asarray(p_y)
+    rest = jnp.log1p(-p_y) - jnp.log(num_classes - 1.0)
+    return jnp.zeros((p_y.size, num_classes)).at[:, 0].set(jnp.log(p_y) - rest)
+
+
+def loss_profile(
+    loss: Loss, p_y: Sequence[float] | jax.Array, num_classes: int = 10
+) -> tuple[jax.Array, jax.Array]:
+    """Loss and its gradient with respect to the true logit, as p_y goes from wrong to right.
+
+    Returns:
+      ``(values, gradients)``, each of the shape of ``p_y``; cross-entropy's gradient is p_y - 1.
+
+    >>> from edl_jax.losses import LOSSES
+    >>> loss_profile(LOSSES["cross_entropy"], [0.25])[1].round(4)
+    Array([-0.75], dtype=float32)
+    """
+    logits = profile_logits(jnp.asarray(p_y, jnp.float32), num_classes)
+    labels = jnp.zeros(logits.shape[0], jnp.int32)
+
+    # The loss is an argument, so that one program serves all parameters.
+    @jax.jit
+    def profile(loss: Loss, z: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return loss(z, labels), jax.grad(lambda z: jnp.sum(loss(z, labels)))(z)[:, 0]
+
+    return profile(as_pytree(loss), logits)
+
+
+def _minimisers(loss: Loss, q: jax.Array) -> jax.Array:
+    """Where Adam brings p from uniform when the expected loss E_q L falls; shape of ``q``."""
+    optimizer = optax.adam(optax.cosine_decay_schedule(0.1, 1000))
+
+    def expected(z: jax.Array) -> jax.Array:
+        return jnp.sum(q * every_label(loss, z))
+
+    def step(carry: tuple, _: None) -> tuple[tuple, None]:
+        z, state = carry
+        updates, state = optimizer.update(jax.grad(expected)(z), state)
+        return (optax.apply_updates(z, updates), state), None
+
+    z = jnp.zeros_like(q)
+    (z, _), _ = jax.lax.scan(step, (z, optimizer.init(z)), length=1000)
+    return jax.nn.softmax(z)
+
+
+class Properties(NamedTuple):
+    """What can be said of a loss without training with it; see :func:`properties`.
+
+    Attributes:
+      permutation_error: largest relative change of the loss when the classes are relabelled, 0
+        or rounding for a class-symmetric loss.
+      monotonicity: share of the predictions of a mixture whose gradient in the true logit is
+        negative; 1 for a loss that always prefers a larger p_y.
+      calibration: share of random label distributions q for which a minimiser of E_q L keeps q's
+        most probable class; 1 for a classification-calibrated loss.
+      properness_gap: mean ``|argmin_p E_q L - q|`` over random q, Euclidean; 0 for a proper loss.
+      symmetry_gap: standard deviation of ``sum_k L(p, k)`` over predictions, relative to that of
+        ``K L(p, y)``; 0 for a loss that tolerates uniform label noise exactly (Ghosh et al.,
+        arXiv 1712.09482), 1 or so for one that does not at all.
+      gradient_uniform, gradient_wrong, gradient_right: gradient in the true logit at p_y = 1/K,
+        10**-7 and 0.999; cross-entropy's is p_y - 1.
+      finite: whether value and gradient are finite for logits of +-10**4.
+    """
+
+    permutation_error: float
+    monotonicity: float
+    calibration: float
+    properness_gap: float
+    symmetry_gap: float
+    gradient_uniform: float
+    gradient_wrong: float
+    gradient_right: float
+    finite: bool
+
+
+def measure_properties(loss: Loss, num_classes: int = 10) -> Properties:
+    """Measure a loss on synthetic predictions; deterministic.
+
+    Args:
+      loss: unreduced, ``loss(logits, integer labels)``.
+      num_classes: classes of the predictions.
+
+    >>> from edl_jax.losses import LOSSES
+    >>> measured = measure_properties(LOSSES["cross_entropy"])
+    >>> measured.monotonicity, measured.calibration, measured.finite
+    (1.0, 1.0, True)
+    """
+    pair_key, relabel_key, q_key = jax.random.split(jax.random.key(0), 3)
+    pairs = sample_pairs(pair_key, MixtureConfig(), NUM_SAMPLES, num_classes)
+    logits, labels = pairs.logits, pairs.labels
+
+    @jax.jit
+    def evaluate(z: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return loss(z, y), jax.grad(lambda z: jnp.sum(loss(z, y)))(z)
+
+    values, gradients = evaluate(logits, labels)
+    relabelling = jax.random.permutation(relabel_key, num_classes)
+    relabelled, _ = evaluate(logits[:, jnp.argsort(relabelling)], relabelling[labels])
+    of_label = jnp.take_along_axis(gradients, labels[:, None], axis=-1)[:, 0]
+    # Where p_y is within float precision of 1 no loss has a gradient left to show its sign.
+    p_y = jnp.exp(jnp.take_along_axis(log_softmax(logits), labels[:, None], axis=-1)[:, 0])
+    by_label = jax.jit(lambda z: every_label(loss, z))(logits)
+    q = jax.random.dirichlet(q_key, jnp.ones(num_classes), (64,))
+    minimisers = jax.jit(lambda q: _minimisers(loss, q))(q)
+    _, profile = loss_profile(loss, [1.0 / num_classes, 1e-7, 0.999], num_classes)
+    extreme_logits = jnp.array([[1e4], [-1e4]]) * jax.nn.one_hot(jnp.zeros(2, int), num_classes)
+    extreme = [evaluate(extreme_logits, jnp.full(2, label)) for label in (0, 1)]
+    floor = 1e-3 * jnp.std(values)  # below it a loss is 0 as far as training is concerned
+    return Properties(
+        permutation_error=float(
+            jnp.max(jnp.abs(relabelled - values) / jnp.maximum(jnp.abs(values), floor))
+        ),
+        monotonicity=float(jnp.mean(of_label < 0, where=p_y < 0.999)),
+        calibration=float(jnp.mean(jnp.argmax(minimisers, -1) == jnp.argmax(q, -1))),
+        properness_gap=float(jnp.mean(jnp.linalg.norm(minimisers - q, axis=-1))),
+        symmetry_gap=float(jnp.std(jnp.sum(by_label, -1)) / (num_classes * jnp.std(values))),
+        gradient_uniform=float(profile[0]),
+        gradient_wrong=float(profile[1]),
+        gradient_right=float(profile[2]),
+        finite=all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(extreme)),
+    )

@@ -1,0 +1,227 @@
+"""The evolution of a loss: ask, evaluate the population, tell, inside one ``lax.scan``.
+
+``make_evolution(config)`` returns pure functions. A chunk of generations is one compiled program
+that never returns to the host; seeds are a ``jax.vmap`` over keys away. The population is spread
+over all devices, see :mod:`edl_jax.search.layout`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from edl_jax.chaos.streams import make_stream
+from edl_jax.config import EvolutionConfig
+from edl_jax.losses.networks import Network, Params, make_network
+from edl_jax.objective.terms import Objective, make_objective
+from edl_jax.search.layout import make_layout
+from edl_jax.strategies.mutation import make_mutation
+from edl_jax.strategies.registry import incumbent, init_strategy, make_strategy, reevaluate
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["strategy", "key", "generation"],
+    meta_fields=[],
+)
+@dataclass(frozen=True)
+class EvolutionState:
+    """What a search carries from one generation to the next, and all it needs to go on.
+
+    Attributes:
+      strategy: the strategy's own state, with the mutation operator's in it.
+      key: the search's PRNG key; each generation folds its number into it.
+      generation: int32 scalar, generations done.
+    """
+
+    strategy: Any
+    key: jax.Array
+    generation: jax.Array
+
+
+class GenerationInfo(NamedTuple):
+    """What is reported of each generation: scalars here, with a leading axis from ``run``.
+
+    Attributes:
+      best_fitness: lowest fitness in the generation (on its own noisy batch).
+      mean_fitness: mean over the candidates whose fitness is finite.
+      num_failed: int32, candidates whose fitness is not finite; they rank last.
+      terms: the objective's terms for the generation's best candidate, unweighted.
+    """
+
+    best_fitness: jax.Array
+    mean_fitness: jax.Array
+    num_failed: jax.Array
+    terms: dict[str, jax.Array]
+
+
+class Evolution(NamedTuple):
+    """An evolutionary search as pure functions.
+
+    Attributes:
+      init: ``key -> state``.
+      run: ``(state, generations) -> (state, info)``, jitted; ``generations`` is static, and the
+        leaves of ``info`` have a leading axis of that length.
+      params: ``state -> params`` of the loss that the search stands for: the distribution's mean
+        or the fittest of the population.
+      network: the loss network.
+    """
+
+    init: Callable[[jax.Array], EvolutionState]
+    run: Callable[[EvolutionState, int], tuple[EvolutionState, GenerationInfo]]
+    params: Callable[[EvolutionState], Params]
+    network: Network
+
+
+def make_evolution(
+    config: EvolutionConfig,
+    objective: Objective | None = None,
+    devices: Sequence[jax.Device] | None = None,
+) -> Evolution:
+    """Build the search that ``config`` describes.
+
+    Args:
+      config: population, strategy, network, mixture, objective.
+      objective: replaces the one that ``config.objective`` describes.
+      devices: what the population is spread over; by default all devices of all processes.
+
+    Returns:
+      Pure functions; all of them may be put under ``jax.jit`` and ``jax.vmap``.
+
+    >>> config = EvolutionConfig(population_size=8, batch_size=64, width=4)
+    >>> evolution = make_evolution(config)
+    >>> state = evolution.init(jax.random.key(0))
+    >>> state, info = evolution.run(state, 3)
+    >>> info.best_fitness.shape
+    (3,)
+    >>> states = jax.vmap(evolution.init)(jax.random.split(jax.random.key(0), 2))
+    >>> _, info = jax.vmap(lambda s: evolution.run(s, 3))(states)
+    >>> info.best_fitness.shape
+    (2, 3)
+    """
+    network = make_network(config.network, config.width, config.num_classes)
+    objective = objective or make_objective(config)
+    layout = make_layout(config.population_size, devices)
+    strategy, params = make_strategy(
+        config.strategy,
+        config.population_size,
+        solution=jax.tree.map(
+            lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
+            jax.eval_shape(network.init, jax.random.key(0)),
+        ),
+        step_size=config.step_size,
+        final_step_size=config.final_step_size,
+        num_generations=config.num_generations,
+        schedule=config.schedule,
+        mutation=make_mutation(
+            config.mutation,
+            config.map,
+            config.marginal,
+            config.dynamics,
+            config.orbits,
+            config.acts_on,
+        ),
+        stream=make_stream(config.map, config.dynamics, config.orbits),
+        acts_on=config.acts_on if config.mutation == "chaotic" else (),
+        restart_after=config.restart_after,
+    )
+
+    def of_candidate(candidate: Params, problem: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
+        return objective.evaluate(partial(network.apply, candidate), problem)
+
+    def evaluate(population: Params, problem: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
+        fitness, terms = layout.map(of_candidate, population, problem, config.candidates_at_once)
+        return jnp.where(jnp.isfinite(fitness), fitness, jnp.inf), terms
+
+    def init(key: jax.Array) -> EvolutionState:
+        network_key, problem_key, strategy_key, run_key = jax.random.split(key, 4)
+        population = jax.vmap(network.init)(jax.random.split(network_key, config.population_size))
+        state = init_strategy(
+            strategy,
+            params,
+            strategy_key,
+            layout.split(population),
+            lambda population: evaluate(population, objective.sample(problem_key))[0],
+        )
+        # Python numbers in a strategy's state are of weak type, the scan's are not: the second
+        # chunk of generations would be compiled anew.
+        state = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf)), state)
+        return layout.split(EvolutionState(state, run_key, jnp.zeros((), jnp.int32)))
+
+    def generation(state: EvolutionState, _: None) -> tuple[EvolutionState, GenerationInfo]:
+        key = jax.random.fold_in(state.key, state.generation)
+        problem_key, ask_key, tell_key = jax.random.split(key, 3)
+        problem = objective.sample(problem_key)
+        current = reevaluate(strategy, state.strategy, lambda known: evaluate(known, problem)[0])
+        population, asked = strategy.ask(ask_key, current, params)
+        population = layout.split(population)
+        fitness, terms = evaluate(population, problem)
+        told, _ = strategy.tell(tell_key, population, fitness, asked, params)
+        finite = jnp.isfinite(fitness)
+        best = jnp.argmin(fitness)
+        if layout.mesh is not None:
+            found = strategy._ravel_solution(layout.pick(population, best))
+            better = told.best_fitness < asked.best_fitness
+            told = told.replace(best_solution=jnp.where(better, found, asked.best_solution))
+        info = GenerationInfo(
+            best_fitness=fitness[best],
+            mean_fitness=jnp.mean(fitness, where=finite),
+            num_failed=jnp.sum(~finite, dtype=jnp.int32),
+            terms=jax.tree.map(lambda values: values[best], terms),
+        )
+        state = EvolutionState(told, state.key, state.generation + 1)
+        return layout.split(state), layout.gather(info)
+
+    @partial(jax.jit, static_argnums=1)
+    def run(state: EvolutionState, generations: int) -> tuple[EvolutionState, GenerationInfo]:
+        return jax.lax.scan(generation, state, length=generations)
+
+    def params_of(state: EvolutionState) -> Params:
+        return layout.gather(incumbent(strategy, state.strategy))
+
+    return Evolution(jax.jit(init), run, jax.jit(params_of), network)
+
+
+def parallel_searches(evolution: Evolution, num_restarts: int) -> Evolution:
+    """Independent searches side by side, from different keys, as one.
+
+    Args:
+      evolution: the search.
+      num_restarts: how many; 1 gives ``evolution`` itself.
+
+    Returns:
+      An evolution whose state and ``params`` have a leading axis of searches, all but the
+      generation that they share. Its info is, of each generation, that of the search with the
+      lowest fitness; ``num_failed`` counts the candidates of all searches.
+
+    >>> config = EvolutionConfig(population_size=8, batch_size=64, width=4)
+    >>> searches = parallel_searches(make_evolution(config), 3)
+    >>> state, info = searches.run(searches.init(jax.random.key(0)), 2)
+    >>> info.best_fitness.shape, searches.params(state)["mlp/2/biases"].shape
+    ((2,), (3, 1))
+    """
+    if num_restarts == 1:
+        return evolution
+    axes: Any = EvolutionState(0, 0, None)  # type: ignore[arg-type]
+
+    def init(key: jax.Array) -> EvolutionState:
+        keys = jax.random.split(key, num_restarts)
+        return jax.vmap(evolution.init, out_axes=axes)(keys)
+
+    @partial(jax.jit, static_argnums=1)
+    def run(state: EvolutionState, generations: int) -> tuple[EvolutionState, GenerationInfo]:
+        def one(state: EvolutionState) -> tuple[EvolutionState, GenerationInfo]:
+            return evolution.run(state, generations)
+
+        state, info = jax.vmap(one, in_axes=(axes,), out_axes=(axes, 1))(state)
+        best = jnp.argmin(info.best_fitness, axis=1)[:, None]
+        of_best = jax.tree.map(lambda x: jnp.take_along_axis(x, best, axis=1)[:, 0], info)
+        return state, of_best._replace(num_failed=jnp.sum(info.num_failed, axis=1))
+
+    def params(state: EvolutionState) -> Params:
+        return jax.vmap(evolution.params, in_axes=(axes,))(state)
+
+    return Evolution(jax.jit(init), run, params, evolution.network)

@@ -1,0 +1,163 @@
+"""A whole search: generations in chunks, the loss that is frozen, and what is measured of it."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from edl_jax.config import EvolutionConfig
+from edl_jax.errors import EdlError
+from edl_jax.losses.learned import LearnedLoss, make_learned_loss
+from edl_jax.losses.networks import NetworkSpec, Params
+from edl_jax.objective.properties import PROFILE_POINTS, loss_profile
+from edl_jax.objective.rehearsal import rehearse
+from edl_jax.objective.terms import HeldOut, held_out
+from edl_jax.search.engine import (
+    EvolutionState,
+    GenerationInfo,
+    make_evolution,
+    parallel_searches,
+)
+
+
+class Chunk(NamedTuple):
+    """What is known after some generations.
+
+    Attributes:
+      generation: generations done.
+      info: of the generations since the last chunk, as NumPy arrays with a leading axis of
+        generations.
+      discordance: held-out discordance of the loss as it stands, the lowest of several searches.
+      state: the search's state, to resume from.
+    """
+
+    generation: int
+    info: GenerationInfo
+    discordance: float
+    state: EvolutionState
+
+
+class Evolved(NamedTuple):
+    """A finished search: the frozen loss, and the figures that were measured of it."""
+
+    loss: LearnedLoss
+    figures: dict[str, Any]
+
+
+def chunk_sizes(num_generations: int, longest: int = 50) -> Iterator[int]:
+    """Split a search into equal chunks of at most ``longest`` generations, and a remainder.
+
+    Equal chunks share one compilation; a number with a divisor close to ``longest`` needs no other.
+
+    >>> list(chunk_sizes(90))
+    [45, 45]
+    """
+    divisors = [d for d in range(1, longest + 1) if num_generations % d == 0]
+    size = divisors[-1] if divisors[-1] >= min(longest // 2, num_generations) else longest
+    for start in range(0, num_generations, size):
+        yield min(size, num_generations - start)
+
+
+def evolve(
+    config: EvolutionConfig,
+    seed: int = 0,
+    *,
+    num_searches: int = 1,
+    on_chunk: Callable[[Chunk], None] = lambda chunk: None,
+    on_stage: Callable[[str], None] = lambda stage: None,
+    restore: Callable[[EvolutionState], EvolutionState | None] = lambda state: None,
+    provenance: Mapping[str, Any] | None = None,
+) -> Evolved:
+    """Evolve a loss and freeze it.
+
+    Args:
+      config: the search.
+      seed: of initial weights, mutations and synthetic pairs.
+      num_searches: independent searches side by side; the loss that
+        :func:`edl_jax.objective.rehearsal.rehearse` finds the most accurate students for is kept.
+      on_chunk: called with what is known, every some generations.
+      on_stage: called with a word on what begins after the search.
+      restore: given the state that the search begins with, the one of some :class:`Chunk` to
+        resume from instead, or None.
+      provenance: JSON-serialisable; goes into the loss beside the figures.
+
+    Returns:
+      The loss, its scale fixed, and its figures on fresh held-out pairs.
+
+    Raises:
+      EdlError: ``restore`` gave a state that no chunk of this search ends with, or what was evolved
+        does not descend as far as cross-entropy.
+
+    >>> config = EvolutionConfig(population_size=8, num_generations=4, batch_size=64, width=4)
+    >>> loss, figures = evolve(config)
+    >>> loss(jnp.zeros((2, 10)), jnp.array([0, 1])).shape
+    (2,)
+    """
+    evolution = parallel_searches(make_evolution(config), num_searches)
+    init_key, monitor_key, final_key = jax.random.split(jax.random.key(seed), 3)
+
+    @jax.jit
+    def agreement(params: Params, key: jax.Array) -> HeldOut:
+        return held_out(partial(evolution.network.apply, params), key, config)
+
+    def searches(state: EvolutionState) -> list[Params]:
+        # On the host: what follows is small, and every process does it for itself.
+        params = jax.device_get(evolution.params(state))
+        if num_searches == 1:
+            return [params]
+        return [jax.tree.map(lambda leaf, i=i: leaf[i], params) for i in range(num_searches)]
+
+    state, generation = evolution.init(init_key), 0
+    restored = restore(state)
+    state, done = (state, 0) if restored is None else (restored, int(restored.generation))
+    for size in chunk_sizes(config.num_generations):
+        generation += size
+        if generation <= done:
+            continue
+        if generation - size != int(state.generation):
+            raise EdlError(f"checkpoint of generation {done}: expected one at the end of a chunk")
+        state, info = evolution.run(state, size)
+        now = min(float(agreement(p, monitor_key).discordance) for p in searches(state))
+        on_chunk(Chunk(generation, jax.device_get(info), now, state))
+
+    spec = NetworkSpec(config.network, config.width, config.num_classes)
+    frozen, rehearsed = _freeze(spec, searches(state), on_stage)
+    final = agreement(frozen.params, final_key)
+    _, gradients = loss_profile(frozen, PROFILE_POINTS, config.num_classes)
+    figures = {
+        "held_out_discordance": float(final.discordance),
+        "held_out_tau": float(final.tau),
+        "scale": float(frozen.scale),
+        "logit_gradient": dict(zip(map(str, PROFILE_POINTS), gradients.tolist(), strict=True)),
+        "cross_entropy_logit_gradient": {str(p): p - 1 for p in PROFILE_POINTS},
+        **rehearsed,
+    }
+    text = json.dumps({**(provenance or {}), "figures": figures}, sort_keys=True)
+    loss = replace(frozen, provenance_json=text)
+    return Evolved(jax.tree.map(jnp.asarray, loss), figures)
+
+
+def _freeze(
+    spec: NetworkSpec, candidates: list[Params], on_stage: Callable[[str], None]
+) -> tuple[LearnedLoss, dict[str, list[float]]]:
+    """One candidate as a loss; of several the one that rehearses best, and their scores."""
+    if len(candidates) == 1:
+        return make_learned_loss(spec, candidates[0]), {}
+    losses: list[LearnedLoss] = []
+    failure = EdlError("nothing was evolved")
+    for params in candidates:
+        try:
+            losses.append(make_learned_loss(spec, params))
+        except EdlError as error:
+            failure = error
+    if not losses:
+        raise failure
+    scores = []
+    for i, loss in enumerate(losses):
+        on_stage(f"rehearsing loss {i + 1} of {len(losses)}")
+        scores.append(float(rehearse(loss).mean()))
+    return losses[scores.index(max(scores))], {"rehearsed_accuracies": scores}

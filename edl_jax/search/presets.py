@@ -1,0 +1,58 @@
+"""A whole search as options, and the named ones; nothing here imports JAX."""
+
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from edl_jax.config import EvolutionConfig, ObjectiveConfig
+from edl_jax.errors import require_int
+from edl_jax.runs.options import ClusterOptions
+
+
+@dataclass(frozen=True)
+class PretrainConfig(ClusterOptions, EvolutionConfig):
+    """Evolve a classification loss on synthetic prediction-label pairs, without any data."""
+
+    preset: Literal["base", "paper", "quick", "robust"] = "base"
+    """Defaults of all other options: base (clean labels), paper (the paper's form: concat network,
+    chaotic ES), quick (a look in seconds), robust (noisy labels)."""
+    num_restarts: int = 1
+    """Independent searches side by side; of several losses the one is kept whose small students,
+    trained on synthetic tasks with clean and with noisy labels, do best."""
+    seed: int = 0
+    """Seed of initial weights, mutations and synthetic pairs."""
+
+    def __post_init__(self) -> None:
+        ClusterOptions.__post_init__(self)
+        EvolutionConfig.__post_init__(self)
+        require_int("num_restarts", self.num_restarts, 1, 1000)
+        require_int("seed", self.seed, 0, 2**31 - 1)
+
+
+PRESETS: dict[str, PretrainConfig] = {
+    "base": PretrainConfig(),
+    "quick": PretrainConfig(
+        preset="quick", population_size=32, num_generations=200, batch_size=512
+    ),
+    "paper": PretrainConfig(
+        preset="paper",
+        network="concat",
+        mutation="chaotic",
+        num_generations=1500,
+        width=32,
+        objective=ObjectiveConfig(proper_ranking=0.0, margin=0.1),
+    ),
+    "robust": PretrainConfig(
+        preset="robust",
+        population_size=32,
+        num_generations=300,
+        num_restarts=8,
+        objective=ObjectiveConfig(
+            noisy_ranking=8.0, trainability=1.0, label_noise=0.8, margin=0.002
+        ),
+    ),
+}
+
+
+def evolution_config(config: PretrainConfig) -> EvolutionConfig:
+    """The search that a command line describes, without what only the command needs."""
+    return EvolutionConfig(**{f.name: getattr(config, f.name) for f in fields(EvolutionConfig)})

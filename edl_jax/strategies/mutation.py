@@ -1,0 +1,179 @@
+"""Mutation operators: unit-variance perturbations as pure functions of a carried state.
+
+An operator is what a strategy multiplies with its step size. It has ``init(key, shape)`` for
+arrays of shape (population_size, num_dims), which gives the state that the strategy carries, and
+``sample(key, state)``, which gives the next state and such an array whose entries have mean 0 and
+variance 1. Operators are built from each other: chaos can be the direction of a perturbation, its
+size, or what chooses between a chaotic and a Gaussian one, alone or together.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from edl_jax.chaos.streams import Shape, Stream, make_stream
+from edl_jax.errors import require, require_one_of
+
+State = Any
+
+MUTATIONS = ("gaussian", "chaotic")
+MARGINALS = ("map", "uniform", "normal")
+ACTS_ON = ("direction", "step_size", "gene_step_size", "switch", "recombination")
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A mutation operator.
+
+    Attributes:
+      init: ``(key, shape) -> state``.
+      sample: ``(key, state) -> (state, z)`` with ``z`` float32 of the shape given to ``init``.
+
+    >>> mutation = make_mutation("chaotic")
+    >>> state = mutation.init(jax.random.key(0), (4, 2))
+    >>> state, z = mutation.sample(jax.random.key(1), state)
+    >>> z.shape
+    (4, 2)
+    """
+
+    init: Callable[[jax.Array, tuple[int, ...]], State]
+    sample: Callable[[jax.Array, State], tuple[State, jax.Array]]
+
+
+def gaussian() -> Mutation:
+    """Independent standard normal perturbations."""
+    return Mutation(
+        init=lambda key, shape: Shape(tuple(shape)),
+        sample=lambda key, state: (state, jax.random.normal(key, state.shape)),
+    )
+
+
+def directed(stream: Stream, marginal: str = "map") -> Mutation:
+    """The stream's values themselves.
+
+    Args:
+      stream: where the values come from.
+      marginal: ``"map"`` standardises the map's own law to mean 0 and variance 1, ``"uniform"``
+        and ``"normal"`` carry it to these laws. With ``"normal"``, the order in which values
+        follow each other is the only difference from :func:`gaussian`.
+
+    Source: Xiang and Pei, arXiv 2605.03722 (chaotic mutation with the logistic map).
+    """
+    require_one_of("marginal", marginal, MARGINALS)
+    transform = {
+        "map": stream.chaos.standardise,
+        "uniform": lambda values: (stream.chaos.law.cdf(values) - 0.5) * 12**0.5,
+        "normal": stream.chaos.to_normal,
+    }[marginal]
+
+    def sample(key: jax.Array, state: State) -> tuple[State, jax.Array]:
+        state, values = stream.sample(key, state)
+        return state, transform(values)
+
+    return Mutation(stream.init, sample)
+
+
+def chaotic(map_name: str = "logistic", marginal: str = "map") -> Mutation:
+    """One chaotic orbit for each gene of each individual, running through the generations.
+
+    Args:
+      map_name: a name in :data:`edl_jax.chaos.MAPS`.
+      marginal: as in :func:`directed`.
+    """
+    return directed(make_stream(map_name), marginal)
+
+
+def scaled(mutation: Mutation, stream: Stream, per: str = "individual") -> Mutation:
+    """``mutation`` times a factor whose mean square is 1: sqrt(x / E x), x from the stream.
+
+    Some steps are long and some short where they would be of one length.
+
+    Args:
+      mutation: what is scaled.
+      stream: where the factors come from.
+      per: ``"individual"``, or ``"gene"``: a factor for each parameter, shared by the population,
+        so that each generation searches some directions widely and others finely.
+    """
+    require_one_of("per", per, ("individual", "gene"))
+
+    def init(key: jax.Array, shape: tuple[int, ...]) -> tuple[State, State]:
+        key, stream_key = jax.random.split(key)
+        factors = (shape[0], 1) if per == "individual" else (1, shape[1])
+        return mutation.init(key, shape), stream.init(stream_key, factors)
+
+    def sample(key: jax.Array, state: tuple[State, State]) -> tuple[State, jax.Array]:
+        key, stream_key = jax.random.split(key)
+        inner, z = mutation.sample(key, state[0])
+        factors, values = stream.sample(stream_key, state[1])
+        return (inner, factors), z * jnp.sqrt(values / stream.chaos.law.mean)
+
+    return Mutation(init, sample)
+
+
+def switched(above: Mutation, below: Mutation, stream: Stream) -> Mutation:
+    """``above`` for the individuals whose value of the stream is above its median, else ``below``.
+
+    Both operators run on all the time, so that orbits do not wait.
+    """
+
+    def init(key: jax.Array, shape: tuple[int, ...]) -> tuple[State, State, State]:
+        keys = jax.random.split(key, 3)
+        return (
+            above.init(keys[0], shape),
+            below.init(keys[1], shape),
+            stream.init(keys[2], (shape[0], 1)),
+        )
+
+    def sample(key: jax.Array, state: tuple[State, State, State]) -> tuple[State, jax.Array]:
+        keys = jax.random.split(key, 3)
+        one, z = above.sample(keys[0], state[0])
+        other, alternative = below.sample(keys[1], state[1])
+        switch, values = stream.sample(keys[2], state[2])
+        return (one, other, switch), jnp.where(stream.chaos.law.cdf(values) > 0.5, z, alternative)
+
+    return Mutation(init, sample)
+
+
+def make_mutation(
+    name: str,
+    map_name: str = "logistic",
+    marginal: str = "map",
+    dynamics: str = "chaotic",
+    orbits: str = "element",
+    acts_on: tuple[str, ...] = ("direction",),
+) -> Mutation:
+    """The operator called ``name``, one of :data:`MUTATIONS`.
+
+    Args:
+      name: ``"gaussian"``, for which the rest has no meaning, or ``"chaotic"``.
+      map_name: a name in :data:`edl_jax.chaos.MAPS`.
+      marginal: law of chaotic directions, see :func:`directed`.
+      dynamics: order of the values, see :mod:`edl_jax.chaos.streams`.
+      orbits: one for each element or one through all, see :mod:`edl_jax.chaos.streams`.
+      acts_on: some of :data:`ACTS_ON`. ``direction``: the perturbation is chaotic, else Gaussian;
+        ``step_size`` and ``gene_step_size``: see :func:`scaled`; ``switch``: some individuals are
+        perturbed chaotically and the others by a Gaussian, see :func:`switched`.
+        ``recombination`` is the strategy's affair and changes nothing here.
+
+    >>> mutation = make_mutation("chaotic", acts_on=("step_size", "gene_step_size"))
+    >>> state = mutation.init(jax.random.key(0), (4, 2))
+    """
+    require_one_of("mutation", name, MUTATIONS)
+    for place in acts_on:
+        require_one_of("acts_on", place, ACTS_ON)
+    both = {"direction", "switch"} <= set(acts_on)
+    require(not both, "acts_on", " ".join(acts_on), "direction or switch, which includes it")
+    if name == "gaussian":
+        return gaussian()
+    stream = make_stream(map_name, dynamics, orbits)
+    mutation = directed(stream, marginal) if "direction" in acts_on else gaussian()
+    if "switch" in acts_on:
+        mutation = switched(directed(stream, marginal), mutation, stream)
+    if "step_size" in acts_on:
+        mutation = scaled(mutation, stream, "individual")
+    if "gene_step_size" in acts_on:
+        mutation = scaled(mutation, stream, "gene")
+    return mutation

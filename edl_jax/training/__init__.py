@@ -1,0 +1,44 @@
+"""Training: classifiers trained with a given loss, measured, and compared seed by seed.
+
+``train`` makes one run; everything it draws comes from its seed, whatever the loss.
+Names are resolved on first use, so that a command checks its options without JAX.
+"""
+
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+if TYPE_CHECKING:
+    from edl_jax.training.config import TrainConfig as TrainConfig
+    from edl_jax.training.data import Dataset as Dataset
+    from edl_jax.training.data import load as load
+    from edl_jax.training.evaluation import Evaluation as Evaluation
+    from edl_jax.training.evaluation import Examples as Examples
+    from edl_jax.training.evaluation import evaluate as evaluate
+    from edl_jax.training.evaluation import (
+        expected_calibration_error as expected_calibration_error,
+    )
+    from edl_jax.training.loop import Midway as Midway
+    from edl_jax.training.loop import TrainResult as TrainResult
+    from edl_jax.training.loop import train as train
+    from edl_jax.training.models import MODELS as MODELS
+    from edl_jax.training.models import make_model as make_model
+    from edl_jax.training.step import StepInfo as StepInfo
+    from edl_jax.training.step import TrainState as TrainState
+    from edl_jax.training.step import init_state as init_state
+    from edl_jax.training.step import make_train_step as make_train_step
+    from edl_jax.training.step import sgd as sgd
+    from edl_jax.training.subsets import for_seed as for_seed
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "config": ["TrainConfig"],
+        "data": ["Dataset", "load"],
+        "evaluation": ["Evaluation", "Examples", "evaluate", "expected_calibration_error"],
+        "loop": ["Midway", "TrainResult", "train"],
+        "models": ["MODELS", "make_model"],
+        "step": ["StepInfo", "TrainState", "init_state", "make_train_step", "sgd"],
+        "subsets": ["for_seed"],
+    },
+)

@@ -1,0 +1,64 @@
+"""The configuration of one training run; nothing here imports JAX."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from edl_jax.errors import require_int, require_number, require_one_of
+
+ModelName = Literal["mlp", "resnet8", "resnet18", "resnet20", "resnet32", "resnet50", "resnet56"]
+Augmentation = Literal["auto", "none", "crop", "crop-flip"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a classifier is trained: stochastic gradient descent with Nesterov momentum.
+
+    The learning rate rises linearly from 0 over the warm-up and falls to 0 along half a cosine.
+
+    Raises:
+      OptionError: a field is out of its range.
+
+    >>> TrainConfig(model="mlp", epochs=3).batch_size
+    128
+    """
+
+    model: ModelName = "resnet8"
+    """Network: resnet8/20/32/56 as published for CIFAR, resnet18/50 with
+    a stem for small images, or mlp with two hidden layers."""
+    width: int | None = None
+    """Channels of the first stage, or hidden units of mlp; None is as
+    published: 16 for resnet8/20/32/56, 64 for resnet18/50, 512 for mlp."""
+    epochs: int = 30
+    """Passes over the training images, each without its last incomplete
+    batch."""
+    batch_size: int = 128
+    """Images a step."""
+    learning_rate: float = 0.1
+    """Peak learning rate."""
+    momentum: float = 0.9
+    """Nesterov momentum."""
+    weight_decay: float = 5e-4
+    """L2 penalty on the kernels, in the gradient; biases and normalisation
+    have none."""
+    warmup_fraction: float = 0.05
+    """Share of all steps over which the learning rate rises."""
+    augment: Augmentation = "auto"
+    """Random crops with 4 pixels of padding, and mirroring; auto mirrors
+    CIFAR and Fashion-MNIST, and only crops all else: a mirrored digit is
+    no digit."""
+    eval_every: int = 1
+    """Epochs between evaluations on the test images; 0 is after the last
+    epoch only."""
+
+    def __post_init__(self) -> None:
+        require_one_of("model", self.model, get_args(ModelName))
+        require_one_of("augment", self.augment, get_args(Augmentation))
+        if self.width is not None:
+            require_int("width", self.width, 1)
+        require_int("epochs", self.epochs, 1)
+        require_int("batch_size", self.batch_size, 1)
+        require_int("eval_every", self.eval_every, 0)
+        require_number("learning_rate", self.learning_rate, 0.0, ends="(]")
+        require_number("momentum", self.momentum, 0.0, 1.0, ends="[)")
+        require_number("weight_decay", self.weight_decay, 0.0)
+        require_number("warmup_fraction", self.warmup_fraction, 0.0, 1.0, ends="[)")

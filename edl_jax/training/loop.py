@@ -1,0 +1,287 @@
+"""Training an image classifier with a given loss, and measuring it.
+
+Data stay on the device as uint8; a compiled scan over steps gathers, augments and normalises each
+batch there. Everything that a run draws comes from its seed alone, so runs of one seed with
+different losses share initial weights, batches and augmentation, and may be compared in pairs.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from edl_jax.errors import EdlError, require
+from edl_jax.losses.base import Loss, as_pytree
+from edl_jax.training.batches import batch_mesh, replicate, split_batch
+from edl_jax.training.config import TrainConfig
+from edl_jax.training.data import Dataset
+from edl_jax.training.evaluation import Evaluation, Examples, evaluate, expected_calibration_error
+from edl_jax.training.pixels import (
+    channel_statistics,
+    normalize,
+    random_crop_flip,
+    resolve_augmentation,
+)
+from edl_jax.training.step import StepInfo, TrainState, init_state, make_train_step, sgd
+
+__all__ = [
+    "Evaluation",
+    "Examples",
+    "Loss",
+    "Midway",
+    "StepInfo",
+    "TrainConfig",
+    "TrainResult",
+    "TrainState",
+    "as_pytree",
+    "epoch_order",
+    "evaluate",
+    "expected_calibration_error",
+    "init_state",
+    "make_train_step",
+    "run_steps",
+    "sgd",
+    "steps_per_call",
+    "train",
+]
+
+_STEPS_PER_CALL = 50
+
+
+class Midway(NamedTuple):
+    """A run that is not finished, and all it needs to go on.
+
+    Attributes:
+      state: as the last step left it.
+      losses, accuracies: of the steps of the epoch under way, float32 ``[steps]``; what stands for
+        the steps to come has no meaning.
+    """
+
+    state: TrainState
+    losses: np.ndarray
+    accuracies: np.ndarray
+
+
+class TrainResult(NamedTuple):
+    """A finished run.
+
+    Attributes:
+      history: one dictionary an epoch, from the first that was finished here, ready for JSON:
+        ``epoch``, ``train_loss``, ``train_accuracy`` (both on the given labels, as seen during the
+        epoch) and, where the test images were looked at, ``test_accuracy``, ``nll`` and ``ece``.
+        ``None`` is not finite.
+      test_accuracy, nll, ece: on the test images, after the last epoch.
+      diverged: the training loss was not finite; the run ended with that epoch.
+      graphdef: the network without its arrays; ``nnx.merge(graphdef, state.params,
+        state.batch_stats)`` is the trained model.
+      state: as the last step left it.
+    """
+
+    history: list[dict[str, Any]]
+    test_accuracy: float
+    nll: float | None
+    ece: float | None
+    diverged: bool
+    graphdef: Any
+    state: TrainState
+
+
+@partial(jax.jit, static_argnames=("num_examples", "batch_size"))
+def epoch_order(
+    key: jax.Array, epoch: jax.Array | int, num_examples: int, batch_size: int
+) -> jax.Array:
+    """Which examples each step of an epoch takes: int32 ``[steps, batch_size]``.
+
+    A random permutation; the examples left over after the last full batch are dropped.
+
+    >>> epoch_order(jax.random.key(0), 0, num_examples=10, batch_size=4).shape
+    (2, 4)
+    """
+    steps = num_examples // batch_size
+    order = jax.random.permutation(jax.random.fold_in(key, epoch), num_examples)
+    return order[: steps * batch_size].reshape(steps, batch_size)
+
+
+@partial(
+    jax.jit,
+    static_argnames=("graphdef", "augment", "num_steps", "mesh"),
+    donate_argnames=("state",),
+)
+def run_steps(
+    state: TrainState,
+    examples: Examples,
+    order: jax.Array,
+    loss: Any,
+    *,
+    graphdef: Any,
+    augment: str,
+    num_steps: int,
+    mesh: Mesh | None = None,
+) -> tuple[TrainState, StepInfo]:
+    """Take ``num_steps`` steps in one compiled call.
+
+    Args:
+      state: where to go on; its buffers are donated, so it cannot be used again.
+      examples: the training set.
+      order: int32 ``[steps, batch]``, the whole epoch's from :func:`epoch_order`.
+      loss: a callable that is a pytree; :func:`as_pytree` makes one of any function. Its arrays
+        are traced.
+      graphdef: the network's structure.
+      augment: ``"none"``, ``"crop"`` or ``"crop-flip"``.
+      num_steps: steps to take.
+      mesh: the devices that share each batch, from :func:`edl_jax.training.batches.batch_mesh`.
+
+    Returns:
+      The state after them, and each step's info, arrays ``[num_steps]``.
+    """
+    step = make_train_step(graphdef, loss, sgd())
+
+    def body(state: TrainState, _: None) -> tuple[TrainState, StepInfo]:
+        rows = split_batch(order[state.step % order.shape[0]], mesh)
+        images = examples.images[rows]
+        if augment != "none":
+            key = jax.random.fold_in(state.key, state.step)
+            images = random_crop_flip(key, images, flip=augment == "crop-flip")
+        images = normalize(images, examples.mean, examples.std)
+        return step(state, images, examples.labels[rows])
+
+    # Not even a loop of one step may stand around convolutions: see steps_per_call.
+    if num_steps == 1:
+        state, info = body(state, None)
+        return state, jax.tree.map(lambda value: value[None], info)
+    return jax.lax.scan(body, state, length=num_steps)
+
+
+def steps_per_call(steps_per_epoch: int, params: Any) -> int:
+    """How many steps to take in one compiled call: an equal share of the epoch.
+
+    At most 50, so that progress shows, or all of an epoch whose steps have no such divisor above
+    10. On a CPU a network with convolutions takes one: XLA only compiles their gradients to fast
+    code outside of loops (jax-ml/jax issue 12868), and inside ResNet-8 is 25 times slower.
+
+    >>> steps_per_call(390, {"kernel": jnp.ones((2, 2))})
+    39
+    """
+    convolutions = any(leaf.ndim == 4 for leaf in jax.tree.leaves(params))
+    if convolutions and jax.default_backend() == "cpu":
+        return 1
+    divisors = [d for d in range(10, _STEPS_PER_CALL + 1) if steps_per_epoch % d == 0]
+    return divisors[-1] if divisors else steps_per_epoch
+
+
+def train(
+    dataset: Dataset,
+    loss: Loss,
+    config: TrainConfig,
+    seed: int,
+    on_progress: Callable[[int, dict[str, Any] | None], None] | None = None,
+    *,
+    restore: Callable[[Midway], Midway | None] = lambda start: None,
+    on_midway: Callable[[Midway], None] | None = None,
+    devices: Sequence[jax.Device] | None = None,
+) -> TrainResult:
+    """Train a network and measure it on the test images.
+
+    The second run with the same loss, network, shapes and augmentation compiles nothing, whatever
+    its seed, learning rate or number of epochs.
+
+    Args:
+      dataset: the images and labels, noise and all; see :func:`edl_jax.training.subsets.for_seed`.
+      loss: ``loss(logits, integer labels) -> losses``: a function, or a pytree that is callable.
+      config: how to train.
+      seed: of initial weights, batch order and augmentation, which do not depend on the loss.
+      on_progress: called with the number of images trained on since it was called last, and at
+        the end of an epoch with that epoch's row of the history.
+      restore: given where the run begins, a place that ``on_midway`` was called with to go on
+        from instead, or None.
+      on_midway: called after every few steps; what it keeps of its argument it must copy.
+      devices: what shares each batch, as many of them as divide it; by default all of this process.
+        Their number changes nothing but the rounding.
+
+    Raises:
+      OptionError: the training set is smaller than a batch.
+      EdlError: ``restore`` gave a place that this run does not come by.
+    """
+    num_examples = len(dataset.train_labels)
+    steps = num_examples // config.batch_size
+    expected = f"at most the number of training images, {num_examples}"
+    require(steps > 0, "batch_size", config.batch_size, expected)
+    mean, std = map(jnp.asarray, channel_statistics(dataset.train_images))
+    training, testing = (
+        Examples(jnp.asarray(images), jnp.asarray(labels, jnp.int32), mean, std)
+        for images, labels in (
+            (dataset.train_images, dataset.train_labels),
+            (dataset.test_images, dataset.test_labels),
+        )
+    )
+    graphdef, state = init_state(config, dataset.image_shape, dataset.num_classes, seed, steps)
+    mesh = batch_mesh(config.batch_size, devices)
+    training, testing = replicate((training, testing), mesh)
+    steps_at_once = steps_per_call(steps, state.params)
+    run = partial(
+        run_steps,
+        loss=as_pytree(loss),
+        graphdef=graphdef,
+        augment=resolve_augmentation(config.augment, dataset.name),
+        num_steps=steps_at_once,
+        mesh=mesh,
+    )
+    history: list[dict[str, Any]] = []
+    diverged = False
+    start = Midway(state, *np.zeros((2, steps), np.float32))
+    state, *infos = restore(start) or start
+    state = replicate(state, mesh)
+    losses, accuracies = map(np.array, infos)
+    done = int(state.step)
+    if not 0 <= done <= config.epochs * steps or done % steps_at_once:
+        raise EdlError(f"checkpoint of step {done}: expected one between two calls of this run")
+    # A place at the end of an epoch is one before that epoch's row.
+    for epoch in range(max(1, -(-done // steps)), config.epochs + 1):
+        order = epoch_order(state.key, epoch, num_examples, config.batch_size)
+        first = max(0, done - (epoch - 1) * steps)
+        for step in range(first, steps, steps_at_once):
+            state, info = run(state, training, order)
+            now = slice(step, step + steps_at_once)
+            losses[now], accuracies[now] = jax.device_get(info)
+            if on_progress is not None:
+                on_progress(steps_at_once * config.batch_size, None)
+            if on_midway is not None:
+                on_midway(Midway(state, losses, accuracies))
+        train_loss, train_accuracy = float(np.mean(losses)), float(np.mean(accuracies))
+        diverged = not math.isfinite(train_loss)
+        row: dict[str, Any] = {
+            "epoch": epoch,
+            "train_loss": _finite(train_loss),
+            "train_accuracy": train_accuracy,
+        }
+        last = diverged or epoch == config.epochs
+        if last or (config.eval_every and epoch % config.eval_every == 0):
+            measured = evaluate(graphdef, state.params, state.batch_stats, testing, mesh)
+            row |= {
+                "test_accuracy": float(measured.accuracy),
+                "nll": _finite(float(measured.nll)),
+                "ece": _finite(float(measured.ece)),
+            }
+        history.append(row)
+        if on_progress is not None:
+            on_progress(0, row)
+        if diverged:
+            break
+    return TrainResult(
+        history,
+        row["test_accuracy"],
+        row["nll"],
+        row["ece"],
+        diverged,
+        graphdef,
+        state,
+    )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

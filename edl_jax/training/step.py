@@ -1,0 +1,190 @@
+"""The training step: a network, an optimizer, and a loss that enters as a closure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from edl_jax.losses.base import Loss
+from edl_jax.training.config import TrainConfig
+from edl_jax.training.models import make_model
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["step", "params", "batch_stats", "opt_state", "key"],
+    meta_fields=[],
+)
+@dataclass(frozen=True)
+class TrainState:
+    """What is carried from step to step.
+
+    Attributes:
+      step: int32 scalar, steps done.
+      params: the network's weights, a pytree of float32 arrays.
+      batch_stats: running statistics of batch normalisation, a pytree of float32 arrays.
+      opt_state: state of the optimizer.
+      key: PRNG key that batch order and augmentation derive from; it never changes.
+    """
+
+    step: jax.Array
+    params: Any
+    batch_stats: Any
+    opt_state: Any
+    key: jax.Array
+
+
+class StepInfo(NamedTuple):
+    """What a step reports: mean loss and accuracy of its batch, float32 scalars."""
+
+    loss: jax.Array
+    accuracy: jax.Array
+
+
+def sgd(
+    learning_rate: float = 0.1,
+    momentum: float = 0.9,
+    weight_decay: float = 5e-4,
+    warmup_steps: float = 0.0,
+    total_steps: float = 1.0,
+) -> optax.GradientTransformation:
+    """Nesterov SGD with L2 decay of the kernels, a linear warm-up and a cosine to zero.
+
+    All five numbers live in the optimizer's state (``optax.inject_hyperparams``) and are traced,
+    so a step that is compiled once serves every learning rate and every number of epochs.
+
+    >>> optimizer = sgd(learning_rate=0.05, total_steps=100)
+    >>> state = optimizer.init({"kernel": jnp.ones((2, 2))})
+    >>> float(state.hyperparams["learning_rate"]).__round__(3)
+    0.05
+    """
+
+    def build(
+        learning_rate: jax.Array,
+        momentum: jax.Array,
+        weight_decay: jax.Array,
+        warmup_steps: jax.Array,
+        total_steps: jax.Array,
+    ) -> optax.GradientTransformation:
+        def schedule(step: jax.Array) -> jax.Array:
+            rising = (step + 1) / jnp.maximum(warmup_steps, 1.0)
+            progress = (step - warmup_steps) / jnp.maximum(total_steps - warmup_steps, 1.0)
+            falling = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(progress, 0.0, 1.0)))
+            return learning_rate * jnp.where(step < warmup_steps, rising, falling)
+
+        kernels = partial(jax.tree.map, lambda param: param.ndim > 1)
+        return optax.chain(
+            optax.add_decayed_weights(weight_decay, mask=kernels),
+            optax.trace(momentum, nesterov=True),
+            optax.scale_by_learning_rate(schedule),
+        )
+
+    return optax.inject_hyperparams(build, hyperparam_dtype=jnp.float32)(
+        learning_rate, momentum, weight_decay, warmup_steps, total_steps
+    )
+
+
+def make_train_step(
+    graphdef: Any, loss: Loss, optimizer: optax.GradientTransformation
+) -> Callable[[TrainState, jax.Array, jax.Array], tuple[TrainState, StepInfo]]:
+    """The training step with a frozen loss in it.
+
+    Args:
+      graphdef: the network's structure, from ``nnx.split``.
+      loss: ``loss(logits, integer labels) -> losses``, one an example; the step descends their
+        mean.
+      optimizer: any optax optimizer.
+
+    Returns:
+      A pure function ``step(state, images, labels) -> (state, info)`` of normalised float32 images
+      ``[batch, height, width, channels]`` and int32 labels ``[batch]``, to be jitted by the caller.
+
+    >>> graphdef, state = init_state(TrainConfig(model="mlp"), (4, 4, 1), num_classes=3, seed=0)
+    >>> loss = optax.softmax_cross_entropy_with_integer_labels
+    >>> step = jax.jit(make_train_step(graphdef, loss, sgd()))
+    >>> state, info = step(state, jnp.ones((8, 4, 4, 1)), jnp.zeros(8, jnp.int32))
+    >>> int(state.step), info.loss.shape
+    (1, ())
+    """
+
+    def objective(
+        params: Any, batch_stats: Any, images: jax.Array, labels: jax.Array
+    ) -> tuple[jax.Array, tuple[Any, jax.Array]]:
+        model = nnx.merge(graphdef, params, batch_stats)
+        logits = model(images, train=True)
+        updated = nnx.to_pure_dict(nnx.state(model, nnx.BatchStat))
+        return jnp.mean(loss(logits, labels)), (updated, logits)
+
+    def step(
+        state: TrainState, images: jax.Array, labels: jax.Array
+    ) -> tuple[TrainState, StepInfo]:
+        (value, (batch_stats, logits)), gradient = jax.value_and_grad(objective, has_aux=True)(
+            state.params, state.batch_stats, images, labels
+        )
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        accuracy = jnp.mean(jnp.argmax(logits, axis=-1) == labels)
+        new_state = TrainState(state.step + 1, params, batch_stats, opt_state, state.key)
+        return new_state, StepInfo(value, accuracy)
+
+    return step
+
+
+@lru_cache(maxsize=64)
+def _network(
+    name: str, width: int | None, image_shape: tuple[int, int, int], num_classes: int
+) -> tuple[Any, Callable[[jax.Array], tuple[Any, Any]]]:
+    """The network's structure, and a compiled function from a key to its initial arrays."""
+
+    def make(key: jax.Array) -> nnx.Module:
+        return make_model(
+            name,
+            image_shape=image_shape,
+            num_classes=num_classes,
+            width=width,
+            rngs=nnx.Rngs(key),
+        )
+
+    def arrays(key: jax.Array) -> tuple[Any, Any]:
+        _, params, *others = nnx.split(make(key), nnx.Param, nnx.BatchStat)
+        return nnx.to_pure_dict(params), nnx.to_pure_dict(others[0])
+
+    abstract = nnx.eval_shape(make, jax.random.key(0))
+    graphdef, _ = nnx.split(abstract)
+    return graphdef, jax.jit(arrays)
+
+
+def init_state(
+    config: TrainConfig,
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    seed: int,
+    steps_per_epoch: int = 1,
+) -> tuple[Any, TrainState]:
+    """A network's structure and the state that training starts from.
+
+    Args:
+      config: names the network and the optimizer's numbers.
+      image_shape: height, width and channels of an image.
+      num_classes: number of logits.
+      seed: of initial weights, batch order and augmentation.
+      steps_per_epoch: with ``config.epochs``, the length of the learning-rate schedule.
+    """
+    graphdef, arrays = _network(config.model, config.width, image_shape, num_classes)
+    init_key, run_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1))
+    params, batch_stats = arrays(init_key)
+    total_steps = config.epochs * steps_per_epoch
+    optimizer = sgd(
+        config.learning_rate,
+        config.momentum,
+        config.weight_decay,
+        config.warmup_fraction * total_steps,
+        total_steps,
+    )
+    step = jnp.zeros((), jnp.int32)
+    return graphdef, TrainState(step, params, batch_stats, optimizer.init(params), run_key)

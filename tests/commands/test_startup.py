@@ -1,0 +1,102 @@
+"""What a command settles for JAX, and leaves alone where the user has."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from edl_jax import startup
+
+
+@pytest.fixture
+def before_jax(monkeypatch, tmp_path):
+    """The environment of a process that has not imported JAX, as it stands after the test."""
+    monkeypatch.setattr(os, "environ", {"XDG_CACHE_HOME": str(tmp_path)})
+    monkeypatch.delitem(sys.modules, "jax", raising=False)
+    return os.environ
+
+
+def jax_variables(environment):
+    return {name: value for name, value in environment.items() if name.startswith("JAX_")}
+
+
+def test_compilations_are_kept_with_a_limit(before_jax, tmp_path):
+    startup.keep_compilations()
+
+    assert before_jax["JAX_COMPILATION_CACHE_DIR"] == str(tmp_path / "edl_jax" / "compilations")
+    assert (tmp_path / "edl_jax" / "compilations").is_dir()
+    assert int(before_jax["JAX_COMPILATION_CACHE_MAX_SIZE"]) == 2**30
+
+
+def test_a_place_that_the_user_has_said_stays(before_jax):
+    before_jax["JAX_COMPILATION_CACHE_DIR"] = "elsewhere"
+    startup.keep_compilations()
+
+    assert jax_variables(before_jax) == {"JAX_COMPILATION_CACHE_DIR": "elsewhere"}
+
+
+def test_nothing_is_kept_where_nothing_can_be_written(before_jax, tmp_path):
+    before_jax["XDG_CACHE_HOME"] = str(tmp_path / "file" / "below")
+    (tmp_path / "file").write_text("")
+    startup.keep_compilations()
+
+    assert jax_variables(before_jax) == {}
+
+
+# --- processors --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("processors", "devices"), [(2, "2"), (64, "8")])
+def test_a_device_of_each_processor(before_jax, monkeypatch, processors, devices):
+    monkeypatch.setattr(startup, "num_processors", lambda: processors)
+    startup.split_processors()
+
+    assert before_jax["JAX_NUM_CPU_DEVICES"] == devices
+    assert before_jax["XLA_FLAGS"] == "--xla_cpu_multi_thread_eigen=false"
+
+
+@pytest.mark.parametrize("settled", ["JAX_NUM_CPU_DEVICES", "XLA_FLAGS"])
+def test_what_the_user_has_said_of_processors_stays(before_jax, monkeypatch, settled):
+    monkeypatch.setattr(startup, "num_processors", lambda: 4)
+    before_jax[settled] = "as I like it"
+    before = dict(before_jax)
+    startup.split_processors()
+
+    assert before_jax == before
+
+
+def test_one_processor_is_left_alone(before_jax, monkeypatch):
+    monkeypatch.setattr(startup, "num_processors", lambda: 1)
+    before = dict(before_jax)
+    startup.split_processors()
+
+    assert before_jax == before
+
+
+# --- compilations ------------------------------------------------------------------------------
+
+TWICE = """
+from edl_jax.startup import keep_compilations
+keep_compilations()
+import jax, jax.numpy as jnp
+from edl_jax.losses.networks import make_network
+network = make_network("symmetric", 8, 5)
+params = network.init(jax.random.key(0))
+loss = jax.jit(network.apply)(params, jnp.ones((7, 5)), jnp.zeros(7, int))
+print(float(loss[0]))
+"""
+
+
+def test_what_one_process_compiled_the_next_one_reads(tmp_path):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
+    environment |= {"XDG_CACHE_HOME": str(tmp_path), "JAX_PLATFORMS": "cpu"}
+    environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    seen = []
+    for _ in range(2):
+        run = [sys.executable, "-c", TWICE]
+        said = subprocess.run(run, check=True, env=environment, capture_output=True).stdout
+        kept = {p.name for p in (tmp_path / "edl_jax/compilations").glob("*-cache")}
+        seen.append((said, kept))
+    assert seen[0][1]
+    assert seen[0] == seen[1]

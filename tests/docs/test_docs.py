@@ -1,0 +1,73 @@
+"""The Python blocks of README and docs run as written, each in a namespace of its own.
+
+Before the blocks of a page its lines that export a loss are run, so that a block finds the files.
+Blocks with torch run where it is installed.
+"""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from edl_jax.export import __main__ as export
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCKS = [
+    pytest.param(page, block, id=f"{page.name}-{i}")
+    for page in PAGES
+    for i, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
+]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """Gives the directory in which a page's exported losses are."""
+    directories = {}
+
+    def directory_of(page):
+        if page not in directories:
+            directories[page] = tmp_path_factory.mktemp("page")
+            with pytest.MonkeyPatch.context() as patch:
+                patch.chdir(directories[page])
+                for args in re.findall(r"^python -m edl_jax\.export (.*)$", page.read_text(), re.M):
+                    export.command(shlex.split(args, comments=True))
+        return directories[page]
+
+    return directory_of
+
+
+def test_there_are_blocks_to_run():
+    pages = [block.values[0].name for block in BLOCKS]
+    assert pages.count("README.md") >= 2
+    assert pages.count("frameworks.md") >= 8
+
+
+@pytest.mark.parametrize(("page", "block"), BLOCKS)
+def test_the_block_runs_and_learns_if_it_measures(page, block, exported, monkeypatch):
+    if "import torch" in block:
+        pytest.importorskip("torch")
+    monkeypatch.chdir(exported(page))
+    monkeypatch.syspath_prepend(exported(page))
+    namespace = {}
+    try:
+        exec(compile(block, page.name, "exec"), namespace)
+    finally:
+        sys.modules.pop("edl_base", None)
+    assert namespace.get("accuracy", 1.0) > 0.9
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_picture_and_page_that_it_names_exists(page):
+    for target in re.findall(r"\]\((?!http)([^)#]+)[^)]*\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_heading_that_it_links_to_exists(page):
+    text = page.read_text()
+    headings = re.findall(r"^#+ (.*)$", text, re.M)
+    anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= anchors

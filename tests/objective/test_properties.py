@@ -1,0 +1,102 @@
+"""The analysis of a loss: figures that are known in closed form for known losses."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from edl_jax.losses.handmade import LOSSES
+from edl_jax.losses.networks import make_network
+from edl_jax.objective import properties as analysis
+from edl_jax.objective.properties import loss_profile, measure_properties, profile_logits
+
+K = 4
+P_Y = [1e-6, 0.001, 0.25, 0.9, 0.999]
+
+
+@pytest.mark.parametrize("num_classes", [2, 10])
+def test_profile_logits_give_the_probabilities_asked_for(num_classes):
+    p = np.asarray(jax.nn.softmax(profile_logits(jnp.array(P_Y), num_classes)))
+
+    np.testing.assert_allclose(p[:, 0], P_Y, rtol=1e-4)
+    rest = (1 - np.array(P_Y)) / (num_classes - 1)
+    np.testing.assert_allclose(p[:, 1:], rest[:, None].repeat(num_classes - 1, 1), rtol=1e-3)
+
+
+def test_the_profile_of_a_known_loss_is_its_closed_form():
+    p = np.array(P_Y)
+    values, gradients = loss_profile(LOSSES["cross_entropy"], P_Y)
+    np.testing.assert_allclose(values, -np.log(p), rtol=1e-4)
+    np.testing.assert_allclose(gradients, p - 1, rtol=1e-4)
+
+    values, gradients = loss_profile(LOSSES["one_minus_p"], P_Y, num_classes=3)
+    np.testing.assert_allclose(values, 1 - p, rtol=1e-3)
+    np.testing.assert_allclose(gradients, -p * (1 - p), rtol=1e-3, atol=1e-7)
+
+
+# --- properties --------------------------------------------------------------------------------
+
+
+@functools.cache
+def measured(name):
+    if name == "reversed":
+        return measure_properties(lambda z, y: -LOSSES["cross_entropy"](z, y), K)
+    if name == "concat":
+        network = make_network("concat", 4, K)
+        return measure_properties(
+            functools.partial(network.apply, network.init(jax.random.key(0))), K
+        )
+    if name == "overflowing":
+        return measure_properties(lambda z, y: LOSSES["cross_entropy"](1e37 * z, y), K)
+    return measure_properties(LOSSES[name], K)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_samples():
+    """Fewer predictions than a report has."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(analysis, "NUM_SAMPLES", 256)
+    yield
+    patch.undo()
+
+
+def test_cross_entropy_is_proper_monotone_and_not_robust():
+    found = measured("cross_entropy")
+
+    assert found.permutation_error < 1e-4
+    assert found.monotonicity == 1.0
+    assert found.calibration == 1.0
+    assert found.properness_gap < 1e-3
+    assert found.symmetry_gap > 0.5
+    assert found.gradient_uniform == pytest.approx(1 / K - 1, rel=1e-4)
+    assert found.gradient_wrong == pytest.approx(-1, rel=1e-4)
+    assert found.gradient_right == pytest.approx(-0.001, rel=1e-2)
+    assert found.finite is True
+
+
+def test_1_minus_p_is_robust_and_not_proper():
+    found = measured("one_minus_p")
+
+    assert found.symmetry_gap < 1e-5
+    assert found.monotonicity == 1.0
+    # Its minimiser puts everything on the most probable class.
+    assert found.properness_gap > 0.3
+    assert found.calibration > 0.9
+    assert -1e-6 < found.gradient_wrong <= 0
+
+
+def test_a_loss_upside_down_is_neither_monotone_nor_calibrated():
+    found = measured("reversed")
+
+    assert found.monotonicity == 0.0
+    assert found.calibration < 0.5
+
+
+def test_a_loss_that_knows_the_classes_by_name_is_not_permutation_invariant():
+    assert measured("concat").permutation_error > 0.01
+
+
+def test_a_loss_that_overflows_is_not_finite():
+    assert measured("overflowing").finite is False

@@ -1,0 +1,335 @@
+"""Chunks, devices and processes change where a population is evaluated, never what comes of it."""
+
+import dataclasses
+import os
+import re
+import socket
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from edl_jax.config import EvolutionConfig, ObjectiveConfig
+from edl_jax.errors import OptionError
+from edl_jax.losses.learned import load_loss
+from edl_jax.runs.options import ClusterOptions
+from edl_jax.search.engine import make_evolution
+from edl_jax.search.layout import CPU_BYTES, candidates_at_once, make_layout
+from edl_jax.startup import num_processors
+
+SMALL = {"network": "taylor", "population_size": 16, "batch_size": 32, "num_classes": 3}
+CLEAN = ObjectiveConfig(proper_ranking=0.0)
+OPTIONS = [
+    "--num-generations=10",
+    "--objective.proper-ranking=0",
+    *(f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()),
+]
+GENERATIONS = 4
+
+
+def environment(**changes):
+    """For other processes, in which time is compilation: without the optimisations."""
+    quick = {"JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    # More devices than cores: a device that waits for others must not hold a thread they need.
+    quick["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
+    return os.environ | quick | changes
+
+
+def search(devices=None, **changes):
+    """What ``GENERATIONS`` generations on ``devices`` end with, and the fitness on the way."""
+    config = EvolutionConfig(**SMALL, objective=CLEAN)
+    evolution = make_evolution(dataclasses.replace(config, **changes), devices=devices)
+    state, info = evolution.run(evolution.init(jax.random.key(0)), GENERATIONS)
+    return evolution.params(state)["theta"], info.mean_fitness, state.strategy.best_solution
+
+
+def compiled(strategy, devices):
+    """The program of ``GENERATIONS`` generations, as XLA has it for each device."""
+    evolution = make_evolution(
+        EvolutionConfig(**SMALL, objective=CLEAN, strategy=strategy), devices=devices
+    )
+    state = evolution.init(jax.random.key(0))
+    return evolution.run.lower(state, GENERATIONS).compile().as_text()
+
+
+# --- chunks ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 5, 7])
+def test_chunks_give_each_candidate_its_own_result_in_its_own_place(at_once):
+    sizes = []
+
+    def evaluate(candidate, problem):
+        sizes.append(candidate["x"].shape)
+        return {"y": candidate["x"] * problem}
+
+    population = {"x": jnp.arange(14.0).reshape(7, 2)}
+    found = make_layout(7, jax.devices()[:1]).map(evaluate, population, jnp.float32(3.0), at_once)
+
+    np.testing.assert_array_equal(found["y"], 3.0 * population["x"])
+    assert set(sizes) == {(2,)}
+
+
+def test_a_search_in_chunks_is_the_search_at_once():
+    whole, chunked = search(), search(candidates_at_once=5)
+    for one, other in zip(whole, chunked, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("at_once", [0, 3])
+def test_a_chunk_holds_no_more_candidates_than_it_may(at_once):
+    """With nothing said, so many that the largest value, some times over, fits into the memory."""
+
+    def evaluate(candidate, problem):
+        return jnp.sum(jnp.tanh(candidate * problem))
+
+    problem = jax.ShapeDtypeStruct((2**16,), jnp.float32)  # 256 KiB a candidate
+    population = jax.ShapeDtypeStruct((1000,), jnp.float32)
+    layout = make_layout(1000, jax.devices()[:1])
+    jaxpr = jax.make_jaxpr(lambda *args: layout.map(evaluate, *args, at_once))(population, problem)
+
+    (scan,) = [e for e in jaxpr.eqns if e.primitive.name == "scan"]
+    assert candidates_at_once(evaluate, population, problem) == CPU_BYTES // (4 * 2**18) == 8
+    at_once = at_once or 8
+    shapes = [v.aval.shape for e in scan.params["jaxpr"].jaxpr.eqns for v in e.outvars]
+    assert max(shape[0] for shape in shapes if len(shape) == 2) in (at_once, at_once - 1)
+
+
+def test_a_population_that_fits_is_evaluated_as_ever():
+    population, problem = jnp.arange(9.0), jnp.float32(2.0)
+    layout = make_layout(9, jax.devices()[:1])
+    mapped = jax.make_jaxpr(lambda *args: layout.map(jnp.multiply, *args))(population, problem)
+
+    assert [e.primitive.name for e in mapped.eqns if e.primitive.name in ("scan", "pad")] == []
+
+
+def test_all_chunks_of_generations_share_one_compilation():
+    """A weakly typed leaf in the first state would have the search compiled a second time."""
+    evolution = make_evolution(EvolutionConfig(**SMALL))
+    start = evolution.init(jax.random.key(0))
+
+    assert not any(jax.typeof(leaf).weak_type for leaf in jax.tree.leaves(start.strategy))
+
+
+# --- devices -----------------------------------------------------------------------------------
+
+ON_DEVICES = """
+import sys
+import jax, numpy as np
+sys.path.insert(0, "tests")
+from tests.search.test_layout import compiled, search
+assert len(jax.devices()) == 8
+found = {}
+for name, numbers, changes in [
+    ("ES", (1, 2, 4, 8), {}),
+    ("uneven", (1, 8), {"population_size": 10, "strategy": "DifferentialEvolution",
+                        "candidates_at_once": 1}),
+]:
+    for n in numbers:
+        params, fitness, best = search(jax.devices()[:n], **changes)
+        assert len(params.devices()) == n, (name, n)
+        found[f"{name}/{n}"] = np.concatenate([params, fitness, best])
+print(compiled("ES", jax.devices()[:4]))
+np.savez(sys.argv[1], **found)
+"""
+
+
+def test_any_number_of_devices_gives_what_one_gives(tmp_path):
+    """Populations that the devices do not divide too, and those that carry parents."""
+    ended = subprocess.run(
+        [sys.executable, "-c", ON_DEVICES, tmp_path / "found.npz"],
+        check=True,
+        env=environment(JAX_NUM_CPU_DEVICES="8"),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    found = np.load(tmp_path / "found.npz")
+    assert len(found.files) == 6
+    for name in found.files:
+        one = found[f"{name.partition('/')[0]}/1"]
+        np.testing.assert_allclose(found[name], one, rtol=1e-4, atol=1e-5, err_msg=name)
+
+    # Fitness is gathered, of all 16 candidates; their parameters, 8 each, never are.
+    gathered = re.findall(r"= f32\[([\d,]+)\]\S* all-gather", ended.stdout)
+    assert set(gathered) == {"16"}
+    assert re.findall(r" all-reduce\(", ended.stdout)
+
+
+@pytest.mark.skipif(num_processors() == 1, reason="needs two processors")
+def test_a_command_makes_devices_of_the_processors_and_repeats_itself(tmp_path):
+    """As users start it, with nothing settled: the same seed, the same bytes."""
+    settled = {"JAX_NUM_CPU_DEVICES", "XLA_FLAGS"}
+    plain = {name: value for name, value in environment().items() if name not in settled}
+    for name in ("one", "two"):
+        command = [sys.executable, "-m", "edl_jax.pretrain", *OPTIONS]
+        subprocess.run(
+            [*command, f"--output-dir={tmp_path / name}"],
+            check=True,
+            env=plain,
+            capture_output=True,
+        )
+    one, two = ((tmp_path / name / "loss.npz").read_bytes() for name in ("one", "two"))
+    loss = load_loss(tmp_path / "one")
+
+    assert one == two
+    assert loss.provenance["environment"]["num_devices"] == min(8, num_processors())
+
+
+TRAINING = """
+import sys
+import jax, numpy as np
+from edl_jax import LOSSES
+from edl_jax.training.data import Dataset
+from edl_jax.training.config import TrainConfig
+from edl_jax.training import train
+rng = np.random.default_rng(0)
+images = rng.integers(256, size=(90, 6, 6, 1)).astype(np.uint8)
+labels = np.arange(90) % 3
+data = Dataset("toy", 3, images[:64], labels[:64], images[64:], labels[64:])
+found = {}
+for model in ("mlp", "resnet8"):
+    config = TrainConfig(model=model, width=4, epochs=2, batch_size=8, augment="crop-flip")
+    for n in (1, 3, 4) if model == "mlp" else (1, 4):  # 3 do not divide the batch, 2 of them do
+        result = train(data, LOSSES["cross_entropy"], config, 0, devices=jax.devices()[:n])
+        (leaf, *_) = jax.tree.leaves(result.state.params)
+        assert len(leaf.devices()) == (2 if n == 3 else n), (model, n)
+        params = [np.ravel(x) for x in jax.tree.leaves(result.state.params)]
+        figures = [result.test_accuracy, result.nll, result.ece]
+        found[f"{model}/{n}"] = np.concatenate([*params, figures])
+np.savez(sys.argv[1], **found)
+"""
+
+
+def test_training_on_any_number_of_devices_is_training_on_one(tmp_path):
+    """The statistics of batch normalisation are those of the whole batch, not of a device's part,
+    and every example has its own augmentation."""
+    subprocess.run(
+        [sys.executable, "-c", TRAINING, tmp_path / "found.npz"],
+        check=True,
+        env=environment(JAX_NUM_CPU_DEVICES="4"),
+    )
+    found = np.load(tmp_path / "found.npz")
+    assert len(found.files) == 5
+    for name in found.files:
+        one = found[f"{name.partition('/')[0]}/1"]
+        np.testing.assert_allclose(found[name], one, rtol=1e-3, atol=1e-4, err_msg=name)
+
+
+# --- processes ---------------------------------------------------------------------------------
+
+
+def free_port():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
+
+
+def pretrain(directory, *options):
+    command = [sys.executable, "-m", "edl_jax.pretrain", *OPTIONS]
+    return subprocess.Popen(
+        [*command, f"--output-dir={directory}", *options],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def pretrain_with_two(directory):
+    """Run both processes; their status and what they say to stderr."""
+    address = f"--coordinator-address=127.0.0.1:{free_port()}"
+    both = [
+        pretrain(directory, "--distributed", address, "--num-processes=2", f"--process-id={i}")
+        for i in range(2)
+    ]
+    said = [process.communicate(timeout=300)[1] for process in both]
+    return [process.returncode for process in both], said
+
+
+def test_two_processes_give_what_one_gives_and_one_of_them_writes(tmp_path):
+    alone = pretrain(tmp_path / "one")
+    _, said = alone.communicate(timeout=300)
+    assert alone.returncode == 0, said
+    status, said = pretrain_with_two(tmp_path / "two")
+    assert status == [0, 0], said
+
+    one, two = (tmp_path / name for name in ("one", "two"))
+    assert {p.name for p in one.iterdir()} == {p.name for p in two.iterdir()}
+    assert (one / "config.json").read_text() == (two / "config.json").read_text()
+    assert len((two / "metrics.jsonl").read_text().splitlines()) == 10
+    losses = load_loss(one), load_loss(two)
+    np.testing.assert_allclose(*(x.params["theta"] for x in losses), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(*(x.scale for x in losses), rtol=1e-4)
+    assert losses[1].provenance["environment"]["num_devices"] == 2
+
+    # Where the first cannot begin, none of them does, and none waits for ever.
+    before = {p.name: p.read_bytes() for p in two.iterdir()}
+    status, said = pretrain_with_two(two)
+    assert status == [2, 2]
+    assert "expected a directory that does not hold a run" in said[0]
+    assert "the first process could not begin" in said[1]
+    assert {p.name: p.read_bytes() for p in two.iterdir()} == before
+
+
+ALONE = """
+import sys
+from edl_jax import cli, distributed, pretrain
+distributed._MEET_WITHIN_S = 2
+cli.main(lambda: pretrain.command(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_process_whose_others_never_come_says_so_in_one_line(number, tmp_path):
+    address = f"--coordinator-address=127.0.0.1:{free_port()}"
+    place = ["--num-processes=2", f"--process-id={number}", f"--output-dir={tmp_path / 'run'}"]
+    ended = subprocess.run(
+        [sys.executable, "-c", ALONE, *OPTIONS, "--distributed", address, *place],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env=environment(),
+    )
+
+    assert ended.returncode == 2, ended.stderr
+    expected = "error: --distributed: the processes did not find each other within 2 seconds\n"
+    assert ended.stderr == expected
+    assert not (tmp_path / "run").exists()
+
+
+GOOD = {
+    "distributed": True,
+    "output_dir": "run",
+    "coordinator_address": "host:1234",
+    "num_processes": 2,
+    "process_id": 1,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"distributed": False}, "coordinator_address host:1234: expected --distributed with it"),
+        ({"coordinator_address": "host"}, "coordinator_address host: expected HOST:PORT"),
+        ({"coordinator_address": "host:99999"}, "expected HOST:PORT"),
+        ({"num_processes": 0, "process_id": None}, "num_processes 0: expected"),
+        ({"process_id": 2}, "process_id 2: expected a whole number from 0 to 1"),
+        ({"process_id": -1}, "process_id -1: expected"),
+        ({"resume": True}, "resume with --distributed: expected one of the two"),
+        ({"output_dir": None}, "distributed without --output-dir: expected a directory"),
+    ],
+)
+def test_what_cannot_be_a_run_of_several_processes_is_refused(changes, said):
+    with pytest.raises(OptionError) as caught:
+        ClusterOptions(**GOOD | changes)
+    assert said in str(caught.value)
+
+
+def test_the_options_of_several_processes_may_be_left_to_the_cluster():
+    ClusterOptions(**GOOD)
+    ClusterOptions(distributed=True, output_dir="run")
+    assert ClusterOptions(**GOOD).recorded() == {}
