@@ -1,1 +1,1 @@
-"""Benchmarks: one script for each question, its committed results in ``benchmarks/results``."""
+"""Benchmarks: a folder for each question, its committed results in ``benchmarks/results``."""

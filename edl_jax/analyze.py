@@ -6,7 +6,7 @@ from pathlib import Path
 import tyro
 
 from edl_jax import cli
-from edl_jax.errors import OptionError, require, require_int
+from edl_jax.errors import not_writable, require, require_int
 
 PROG = "python -m edl_jax.analyze"
 
@@ -27,19 +27,6 @@ class AnalyzeConfig:
         require_int("num_classes", self.num_classes, 2, 1000)
 
 
-ROWS = {
-    "permutation_error": "relabelling error",
-    "monotonicity": "share with negative true-logit gradient",
-    "calibration": "minimiser keeps argmax q",
-    "properness_gap": "properness gap",
-    "symmetry_gap": "symmetry gap",
-    "gradient_wrong": "logit gradient at p_y = 1e-7",
-    "gradient_uniform": "logit gradient at p_y = 1/K",
-    "gradient_right": "logit gradient at p_y = 0.999",
-    "finite": "finite at logits of ±10⁴",
-}
-
-
 def command(args: list[str] | None = None) -> None:
     """Run the command line ``args``."""
     config = cli.parse(AnalyzeConfig, args, prog=PROG)
@@ -49,30 +36,27 @@ def command(args: list[str] | None = None) -> None:
 
     from edl_jax import plots
     from edl_jax.losses.learned import resolve_loss
-    from edl_jax.objective.properties import measure_properties
+    from edl_jax.objective.properties import PROPERTY_TITLES, measure_properties
 
     losses = {Path(name).name or name: resolve_loss(name) for name in config.losses}
     if config.output_dir is not None:
         try:
             config.output_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            expected = f"a directory that can be written ({error.strerror})"
-            raise OptionError("output_dir", config.output_dir, expected) from error
+            raise not_writable("output_dir", config.output_dir, error) from error
 
     measured = {name: measure_properties(loss, config.num_classes) for name, loss in losses.items()}
     table = Table(title=f"Properties at {config.num_classes} classes", title_justify="left")
     table.add_column("property")
     for name in losses:
         table.add_column(name, justify="right")
-    for field, title in ROWS.items():
+    for field, title in PROPERTY_TITLES.items():
         values = (getattr(row, field) for row in measured.values())
         table.add_row(title, *(f"{v:.3g}" if isinstance(v, float) else str(v) for v in values))
     Console().print(table)
     if config.output_dir is not None:
-        shape, simplex = (
-            config.output_dir / "gradient_profile.png",
-            config.output_dir / "simplex.png",
-        )
+        shape = config.output_dir / "gradient_profile.png"
+        simplex = config.output_dir / "simplex.png"
         plots.loss_shape(losses, shape, config.num_classes)
         plots.simplex(losses, simplex)
         Console().print(f"Drawn: {shape}, {simplex}")

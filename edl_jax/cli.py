@@ -6,16 +6,32 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+import tyro
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from edl_jax.errors import EdlError, OptionError, require, require_one_of
+from edl_jax.files import Json
 from edl_jax.runs.directory import CONFIG, stored_config
 from edl_jax.runs.interrupts import Stopped
+from edl_jax.runs.options import RunOptions
 from edl_jax.startup import keep_compilations
 
-ConfigT = TypeVar("ConfigT")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+ConfigT = TypeVar("ConfigT", bound="DataclassInstance")
 
 
 def parse(
@@ -43,7 +59,7 @@ def parse(
       EdlError: the arguments do not parse, or the configuration refuses them.
     """
     args = list(sys.argv[1:] if args is None else args)
-    default: Any = None
+    default: ConfigT | None = None
     resume = "--resume" in args and not {"--help", "-h"} & set(args)
     if resume:
         default = _config_of_run(config_class, args, prog)
@@ -52,20 +68,21 @@ def parse(
         require_one_of("preset", name, presets)
         default = presets[name]
     config = _parse(config_class, args, prog, default)
-    if resume:
-        _require_same(asdict(config), default.recorded())  # type: ignore[call-overload]
+    if resume and isinstance(default, RunOptions):
+        _require_same(asdict(config), default.recorded())
     return config
 
 
-def _parse(config_class: type[ConfigT], args: Sequence[str], prog: str, default: Any) -> ConfigT:
-    import tyro
-
+def _parse(
+    config_class: type[ConfigT], args: Sequence[str], prog: str, default: ConfigT | None
+) -> ConfigT:
+    prog = _as_typed(prog)
     errors = io.StringIO()
     try:
         with _wide_terminal(), contextlib.redirect_stderr(errors):
             return tyro.cli(
                 config_class,
-                args=args,
+                args=list(_with_prefixes(config_class, args)),
                 prog=prog,
                 config=(tyro.conf.FlagCreatePairsOff,),
                 default=tyro.MISSING_NONPROP if default is None else default,
@@ -73,10 +90,27 @@ def _parse(config_class: type[ConfigT], args: Sequence[str], prog: str, default:
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise EdlError(_one_line(errors.getvalue(), prog)) from None
+        raise EdlError(_first_paragraph(errors.getvalue(), prog)) from None
 
 
-# --- going on with a run -----------------------------------------------------------------------
+def _with_prefixes(config_class: type[ConfigT], args: Sequence[str]) -> Iterator[str]:
+    """``args`` with the prefixes of nested options, which may be left out: --map, --chaos.map."""
+    full: dict[str, list[str]] = {}
+    for outer in fields(config_class):
+        if isinstance(outer.default_factory, type) and is_dataclass(outer.default_factory):
+            for inner in fields(outer.default_factory):
+                full.setdefault(inner.name, []).append(f"{outer.name}.{inner.name}")
+    own = {outer.name for outer in fields(config_class)}
+    for arg in args:
+        name, equals, value = arg.removeprefix("--").partition("=")
+        known = full.get(name.replace("-", "_"), [])
+        if arg.startswith("--") and len(known) == 1 and name.replace("-", "_") not in own:
+            yield f"--{known[0].replace('_', '-')}{equals}{value}"
+        else:
+            yield arg
+
+
+# --- resuming a run ----------------------------------------------------------------------------
 
 
 def _config_of_run(config_class: type[ConfigT], args: Sequence[str], prog: str) -> ConfigT:
@@ -88,9 +122,7 @@ def _config_of_run(config_class: type[ConfigT], args: Sequence[str], prog: str) 
     return recorded_config(config_class, content, prog, Path(directory) / CONFIG)
 
 
-def recorded_config(
-    config_class: type[ConfigT], content: Mapping[str, Any], prog: str, path: Path
-) -> ConfigT:
+def recorded_config(config_class: type[ConfigT], content: Json, prog: str, path: Path) -> ConfigT:
     """A run's recorded options, checked as the command line that they stand for.
 
     Args:
@@ -102,7 +134,7 @@ def recorded_config(
     Raises:
       EdlError: ``content`` is not a configuration of the command.
     """
-    known = {f.name for f in fields(config_class)}  # type: ignore[arg-type]
+    known = {f.name for f in fields(config_class)}
     try:
         require(content.keys() <= known, "options", ", ".join(content.keys() - known), "none other")
         with contextlib.redirect_stdout(io.StringIO()):
@@ -112,7 +144,7 @@ def recorded_config(
         raise EdlError(f"{path}: {reason}") from None
 
 
-def _as_arguments(content: Mapping[str, Any], prefix: str = "--") -> Iterator[str]:
+def _as_arguments(content: Json, prefix: str = "--") -> Iterator[str]:
     for name, value in content.items():
         option = prefix + name.replace("_", "-")
         if isinstance(value, dict):
@@ -123,7 +155,7 @@ def _as_arguments(content: Mapping[str, Any], prefix: str = "--") -> Iterator[st
             yield f"{option}={value}"
 
 
-def _require_same(given: Mapping[str, Any], stored: Mapping[str, Any], prefix: str = "") -> None:
+def _require_same(given: Json, stored: Json, prefix: str = "") -> None:
     for name, value in stored.items():
         other = given[name]
         if isinstance(value, dict):
@@ -157,29 +189,31 @@ def main(command: Callable[[], None]) -> None:
         sys.exit(130)
 
 
-def progress(unit: str) -> Any:
+class _Rate(ProgressColumn):
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> str:
+        rate = task.finished_speed or task.speed
+        return "" if rate is None else f"{rate:,.0f} {self._unit}"
+
+
+def progress(unit: str) -> Progress:
     """A rich progress bar with a description, a rate in ``unit``, and the time left."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    class Rate(ProgressColumn):
-        def render(self, task: Any) -> str:
-            rate = task.finished_speed or task.speed
-            return "" if rate is None else f"{rate:,.0f} {unit}"
-
-    columns = (BarColumn(20), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
+    columns = (BarColumn(20), MofNCompleteColumn(), _Rate(unit), TimeRemainingColumn())
     return Progress(*columns, TextColumn("{task.description}"))
 
 
 def _stop(message: str) -> None:
     print("error: " + " ".join(message.split()), file=sys.stderr)
     sys.exit(2)
+
+
+def _as_typed(prog: str) -> str:
+    """``edl-jax pretrain`` instead of ``python -m edl_jax.pretrain``, if that was started."""
+    script = Path(sys.argv[0]).stem
+    return f"edl-jax {prog.rpartition('.')[2]}" if script == "edl-jax" else prog
 
 
 def _find_option(args: Sequence[str], name: str) -> str | None:
@@ -206,7 +240,7 @@ def _wide_terminal() -> Iterator[None]:
                 os.environ["COLUMNS"] = before
 
 
-def _one_line(box: str, prog: str) -> str:
+def _first_paragraph(box: str, prog: str) -> str:
     """Take the first paragraph, without its title, out of the box in which tyro prints an error."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", box)
     paragraphs: list[list[str]] = [[]]

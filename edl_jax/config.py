@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Literal, get_args
 
-from edl_jax.errors import OptionError, require, require_int, require_number, require_one_of
+from edl_jax.errors import require, require_int, require_number, require_one_of
 
 Network = Literal["symmetric", "deepset", "concat", "taylor"]
 MutationName = Literal["gaussian", "chaotic"]
@@ -22,6 +22,82 @@ Schedule = Literal[
     "self_adaptation",
 ]
 Severity = Literal["log_prob", "margin", "brier", "agree"]
+
+# Names of parts, said here so that options are checked without JAX; tests hold them against the
+# registries.
+MAPS = (
+    "logistic",
+    "tent",
+    "bernoulli",
+    "chebyshev",
+    "sine",
+    "gauss",
+    "circle",
+    "henon",
+    "logistic_float32",
+)
+MUTATIONS, MARGINALS, ACTS_ON = get_args(MutationName), get_args(Marginal), get_args(ActsOn)
+DYNAMICS, ORBITS, SCHEDULES = get_args(Dynamics), get_args(Orbits), get_args(Schedule)
+PLAIN_SCHEDULES: tuple[Schedule, ...] = ("constant", "exponential", "cosine")
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What a strategy can do."""
+
+    takes_mutation: bool = False
+    """Draws from a mutation operator."""
+    recombines: bool = False
+    """Averages parents with weights that chaos can act on."""
+    has_mean: bool = True
+    """Moves a mean, so that it can start again elsewhere."""
+    adapts_to_selection: bool = False
+    """Takes the step-size rules that watch the search, beside the schedules."""
+    even_population: bool = False
+    """Draws candidates in pairs."""
+
+
+STRATEGIES: dict[str, Abilities] = {
+    "ES": Abilities(takes_mutation=True, recombines=True, adapts_to_selection=True),
+    "ChaoticEvolution": Abilities(has_mean=False),
+    "Open_ES": Abilities(takes_mutation=True, even_population=True),
+    "SNES": Abilities(takes_mutation=True),
+    "Sep_CMA_ES": Abilities(),
+    "CMA_ES": Abilities(),
+    "SimpleGA": Abilities(has_mean=False),
+    "DifferentialEvolution": Abilities(has_mean=False),
+}
+"""Name to what the strategy can do; the strategies themselves are in :mod:`edl_jax.strategies`."""
+
+
+@dataclass(frozen=True)
+class ChaosConfig:
+    """Which chaos, in which order, and where it acts."""
+
+    map: str = "logistic"
+    """Chaotic map of the chaotic mutation, chaotic annealing and ChaoticEvolution."""
+    marginal: Marginal = "map"
+    """Law of chaotic directions: the map's own, or that carried to a uniform or normal one."""
+    dynamics: Dynamics = "chaotic"
+    """Order of the map's values: the orbit, the orbit shuffled, or independent draws."""
+    orbits: Orbits = "element"
+    """One orbit for each gene of each individual, or one sequence through all of them."""
+    acts_on: tuple[ActsOn, ...] = ("direction",)
+    """Where chaos acts: direction, step_size of each individual, gene_step_size, switch between
+    chaotic and Gaussian directions, recombination weights (ES); several go together."""
+
+    def __post_init__(self) -> None:
+        require_one_of("map", self.map, MAPS)
+        require_one_of("marginal", self.marginal, MARGINALS)
+        require_one_of("dynamics", self.dynamics, DYNAMICS)
+        require_one_of("orbits", self.orbits, ORBITS)
+        for place in self.acts_on:
+            require_one_of("acts_on", place, ACTS_ON)
+        places = " ".join(self.acts_on)
+        distinct = 0 < len(self.acts_on) == len(set(self.acts_on))
+        require(distinct, "acts_on", places, "at least one place, each once")
+        both = {"direction", "switch"} <= set(self.acts_on)
+        require(not both, "acts_on", places, "direction or switch, which includes it")
 
 
 @dataclass(frozen=True)
@@ -105,17 +181,8 @@ class EvolutionConfig:
     """Hidden units in each of the network's two layers (taylor has none)."""
     mutation: MutationName = "gaussian"
     """Mutation operator of ES, Open_ES and SNES."""
-    map: str = "logistic"
-    """Chaotic map of the chaotic mutation, chaotic annealing and ChaoticEvolution."""
-    marginal: Marginal = "map"
-    """Law of chaotic directions: the map's own, or that carried to a uniform or normal one."""
-    dynamics: Dynamics = "chaotic"
-    """Order of the map's values: the orbit, the orbit shuffled, or independent draws."""
-    orbits: Orbits = "element"
-    """One orbit for each gene of each individual, or one sequence through all of them."""
-    acts_on: tuple[ActsOn, ...] = ("direction",)
-    """Where chaos acts: direction, step_size of each individual, gene_step_size, switch between
-    chaotic and Gaussian directions, recombination weights (ES); several go together."""
+    chaos: ChaosConfig = field(default_factory=ChaosConfig)
+    """What is chaotic about the chaotic mutation, annealing and ChaoticEvolution."""
     schedule: Schedule = "exponential"
     """Step-size control: constant, exponential, cosine, and for ES also chaotic_annealing,
     success_rule, csa (cumulative adaptation) and self_adaptation."""
@@ -124,7 +191,7 @@ class EvolutionConfig:
     final_step_size: float = 0.01
     """Where schedules that fall end: exponential, cosine, chaotic_annealing."""
     restart_after: int = 0
-    """Generations without progress after which a search begins anew; 0 never."""
+    """Generations without progress after which a search starts again elsewhere; 0 never."""
     candidates_at_once: int = 0
     """Candidates that a device evaluates at the same time; fewer need less memory. 0 takes as many
     as fit into 512 MiB by an estimate, or into a few on a CPU, for its cache."""
@@ -140,64 +207,26 @@ class EvolutionConfig:
         require_int("num_classes", self.num_classes, 2, 1_000_000)
         require_int("width", self.width, 1, 65_536)
         require_int("candidates_at_once", self.candidates_at_once, 0, 10_000_000)
-        require_one_of("strategy", self.strategy, STRATEGY_NAMES)
-        require_one_of("network", self.network, get_args(Network))
-        require_one_of("mutation", self.mutation, get_args(MutationName))
-        require_one_of("map", self.map, MAP_NAMES)
+        require_int("restart_after", self.restart_after, 0, 1_000_000_000)
         require_number("step_size", self.step_size, 1e-9, 1e3)
         require_number("final_step_size", self.final_step_size, 1e-12, 1e3)
-        if self.strategy == "Open_ES" and self.population_size % 2:
-            raise OptionError("population_size", self.population_size, "an even number for Open_ES")
-        self._check_chaos()
+        require_one_of("strategy", self.strategy, STRATEGIES)
+        require_one_of("network", self.network, get_args(Network))
+        require_one_of("mutation", self.mutation, MUTATIONS)
+        require_one_of("schedule", self.schedule, SCHEDULES)
+        self._check_strategy(STRATEGIES[self.strategy])
 
-    def _check_chaos(self) -> None:
-        for name, of in (
-            ("marginal", Marginal),
-            ("dynamics", Dynamics),
-            ("orbits", Orbits),
-            ("schedule", Schedule),
-        ):
-            require_one_of(name, getattr(self, name), get_args(of))
-        for place in self.acts_on:
-            require_one_of("acts_on", place, get_args(ActsOn))
-        places = " ".join(self.acts_on)
-        distinct = 0 < len(self.acts_on) == len(set(self.acts_on))
-        require(distinct, "acts_on", places, "at least one place, each once")
-        both = {"direction", "switch"} <= set(self.acts_on)
-        require(not both, "acts_on", places, "direction or switch, which includes it")
-        require_int("restart_after", self.restart_after, 0, 1_000_000_000)
+    def _check_strategy(self, can: Abilities) -> None:
         own = self.strategy
-        mutable = self.mutation == "gaussian" or own in ("ES", "Open_ES", "SNES")
+        even = self.population_size % 2 == 0 or not can.even_population
+        require(even, "population_size", self.population_size, f"an even number for {own}")
+        mutable = self.mutation == "gaussian" or can.takes_mutation
         require(mutable, "mutation", self.mutation, f"gaussian with strategy {own}")
-        weights = "recombination" in self.acts_on
-        require(own == "ES" or not weights, "acts_on", places, f"no recombination with {own}")
-        plain = self.schedule in ("constant", "exponential", "cosine")
-        require(own == "ES" or plain, "schedule", self.schedule,
+        weighted = can.recombines or "recombination" not in self.chaos.acts_on
+        places = " ".join(self.chaos.acts_on)
+        require(weighted, "acts_on", places, f"no recombination with {own}")
+        plain = can.adapts_to_selection or self.schedule in PLAIN_SCHEDULES
+        require(plain, "schedule", self.schedule,
                 f"constant, exponential or cosine with strategy {own}")  # fmt: skip
-        has_mean = own not in ("ChaoticEvolution", "SimpleGA", "DifferentialEvolution")
-        require(has_mean or not self.restart_after, "restart_after", self.restart_after,
-                f"0 with strategy {own}")  # fmt: skip
-
-
-# Repeated here, and held against the registries by a test, so that options are checked without JAX.
-STRATEGY_NAMES = (
-    "ES",
-    "ChaoticEvolution",
-    "Open_ES",
-    "SNES",
-    "Sep_CMA_ES",
-    "CMA_ES",
-    "SimpleGA",
-    "DifferentialEvolution",
-)
-MAP_NAMES = (
-    "logistic",
-    "tent",
-    "bernoulli",
-    "chebyshev",
-    "sine",
-    "gauss",
-    "circle",
-    "henon",
-    "logistic_float32",
-)
+        movable = can.has_mean or not self.restart_after
+        require(movable, "restart_after", self.restart_after, f"0 with strategy {own}")

@@ -1,8 +1,9 @@
-"""The one family of errors that a user's input can cause."""
+"""The one family of errors that a user's input can cause, and how their lines are made."""
 
 import math
 from collections.abc import Collection
 from importlib.util import find_spec
+from typing import Literal
 
 
 class EdlError(Exception):
@@ -29,6 +30,39 @@ class OptionError(EdlError):
     def as_option(self) -> str:
         """The same line with the field named as the command line names it."""
         return f"--{self.field.replace('_', '-')} {self.value}: expected {self.expected}"
+
+
+# --- lines -------------------------------------------------------------------------------------
+
+
+def one_line(error: BaseException) -> str:
+    """What ``error`` says in one line of at most 200 characters, or its type if it says nothing.
+
+    >>> one_line(ValueError("no space\\n  left"))
+    'no space left'
+    """
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def cannot(do: Literal["read", "write"], path: object, error: OSError) -> EdlError:
+    """That ``path`` cannot be read or written, and what the system says of it.
+
+    >>> str(cannot("read", "loss.npz", PermissionError(13, "Permission denied")))
+    'cannot read loss.npz: Permission denied'
+    """
+    return EdlError(f"cannot {do} {path}: {error.strerror or error}")
+
+
+def not_writable(field: str, directory: object, error: OSError) -> OptionError:
+    """That the option ``field`` names a ``directory`` into which nothing can be written.
+
+    >>> str(not_writable("output_dir", "runs", NotADirectoryError(20, "Not a directory")))
+    'output_dir runs: expected a directory that can be written (Not a directory)'
+    """
+    return OptionError(field, directory, f"a directory that can be written ({error.strerror})")
+
+
+# --- requirements ------------------------------------------------------------------------------
 
 
 def require(condition: bool, field: str, value: object, expected: str) -> None:

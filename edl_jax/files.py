@@ -10,11 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from edl_jax.errors import EdlError
+from edl_jax.errors import EdlError, cannot
+
+Json = dict[str, Any]
+"""A JSON object as it is read."""
 
 
 @contextlib.contextmanager
-def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
+def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     """Open a temporary file beside ``path`` and move it into place when the block ends well.
 
     Raises:
@@ -24,23 +27,24 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     temporary = ""
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, mode) as file:
+        with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
-        raise EdlError(f"cannot write {path}: {error.strerror or error}") from error
+        raise cannot("write", path, error) from error
     finally:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
 
 
 def path_exists(path: Path) -> bool:
+    """Whether there is a file or directory ``path``; False for a name that none could have."""
     try:
         return path.exists()
-    except OSError:  # a name that no file could have
+    except OSError:
         return False
 
 
@@ -50,14 +54,13 @@ def _umask() -> int:
     return mask
 
 
-def write_json(path: str | Path, content: Any) -> None:
+def write_json(path: str | Path, content: object) -> None:
     """Write ``content`` as indented JSON, atomically."""
-    with atomic_write(path, "w") as file:
-        json.dump(content, file, indent=2, allow_nan=False)
-        file.write("\n")
+    with atomic_write(path) as file:
+        file.write(json.dumps(content, indent=2, allow_nan=False).encode() + b"\n")
 
 
-def read_json(path: Path, most: int) -> dict[str, Any]:
+def read_json(path: Path, most: int) -> Json:
     """Read a JSON object from a plain file of at most ``most`` bytes.
 
     Raises:
@@ -69,7 +72,7 @@ def read_json(path: Path, most: int) -> dict[str, Any]:
         with open(path, "rb") as file:
             content = file.read(most + 1)
     except OSError as error:
-        raise EdlError(f"cannot read {path}: {error.strerror or error}") from None
+        raise cannot("read", path, error) from None
     if len(content) > most:
         raise EdlError(f"{path}: more than {most:,} bytes")
     try:

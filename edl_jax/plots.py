@@ -1,27 +1,40 @@
-"""The pictures that the command lines draw."""
+"""The pictures that the command lines draw: PNG files, without pyplot and its global state."""
 
 import io
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import jax
 import jax.numpy as jnp
 import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from edl_jax.errors import EdlError
 from edl_jax.files import atomic_write
 from edl_jax.losses.base import Loss
 from edl_jax.losses.handmade import LOSSES
-from edl_jax.objective.properties import loss_profile
+from edl_jax.objective.properties import SHAPE_TICKS
+from edl_jax.objective.properties import loss_shape as shape_of
+from edl_jax.runs.curves import search_curve, seed_curves, short_name
+from edl_jax.runs.history import Row
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
 
-STYLE: Any = {
+
+class LineStyle(TypedDict, total=False):
+    """How a line is drawn, as ``Axes.plot`` takes it."""
+
+    color: str
+    linestyle: str
+    label: str
+
+
+STYLE: "dict[RcKeyType, Any]" = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -30,41 +43,42 @@ STYLE: Any = {
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
 }
-REFERENCE: Any = {"color": "0.35", "linestyle": "--", "label": "cross-entropy"}
+"""What ``matplotlib.rc_context`` is given where a figure is made, drawn on and saved."""
+REFERENCE: LineStyle = {"color": "0.35", "linestyle": "--", "label": "cross-entropy"}
+DASHES = ("-", "--", "-.", ":")
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Write ``figure`` as PNG, atomically, and close it."""
+    """Write ``figure`` as PNG, atomically.
+
+    Raises:
+      EdlError: ``path`` cannot be written.
+    """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130, bbox_inches="tight")
-    plt.close(figure)
     with atomic_write(path) as file:
         file.write(buffer.getvalue())
 
 
-def convergence(history: Sequence[Mapping[str, Any]], path: str | Path) -> None:
+def convergence(history: Iterable[Row], path: str | Path) -> None:
     """Draw fitness and held-out discordance over the generations.
 
     Args:
       history: rows as in ``metrics.jsonl`` of a pretrain run.
       path: the PNG file.
     """
-    with plt.rc_context(STYLE):
-        figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
-        generations = [row["generation"] for row in history]
+    history = list(history)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9, 3.4))
+        left, right = figure.subplots(1, 2)
         for name, label in (("mean_fitness", "population mean"), ("best_fitness", "best")):
-            values = [float("nan") if row[name] is None else row[name] for row in history]
+            generations, values = search_curve(history, name)
             left.plot(generations, values, label=label, linewidth=1)
         left.set(xlabel="generation", ylabel="fitness (soft)", yscale="log")
         left.legend()
-        measured = [row for row in history if "held_out_discordance" in row]
-        right.plot(
-            [row["generation"] for row in measured],
-            [max(100 * row["held_out_discordance"], 1e-3) for row in measured],
-            marker="o",
-            markersize=3,
-            color="tab:green",
-        )
+        generations, percent = search_curve(history, "held_out_discordance", factor=100)
+        percent = np.maximum(percent, 1e-3)
+        right.plot(generations, percent, marker="o", markersize=3, color="tab:green")
         right.set(xlabel="generation", ylabel="held-out discordant pairs (%)", yscale="log")
         right.set_xlim(left.get_xlim())
         save(figure, path)
@@ -78,22 +92,18 @@ def loss_shape(losses: Mapping[str, Loss], path: str | Path, num_classes: int = 
       path: the PNG file.
       num_classes: classes that share 1 - p_y equally.
     """
-    logit = jnp.linspace(-10.0, 8.0, 400)
-    p_y = 1.0 / (1.0 + jnp.exp(-logit))
-    with plt.rc_context(STYLE):
-        figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
-        styles: list[tuple[Loss, Any]] = [(LOSSES["cross_entropy"], REFERENCE)]
-        styles += [
-            (loss, {"label": name}) for name, loss in losses.items() if name != "cross_entropy"
-        ]
+    styles: list[tuple[Loss, LineStyle]] = [(LOSSES["cross_entropy"], REFERENCE)]
+    styles += [(loss, {"label": name}) for name, loss in losses.items() if name != "cross_entropy"]
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9, 3.4))
+        left, right = figure.subplots(1, 2)
         for loss, style in styles:
-            values, gradients = loss_profile(loss, p_y, num_classes)
-            left.plot(logit, values - values[-1], **style)
-            right.plot(logit, gradients, **style)
-        ticks = jnp.array([1e-4, 1e-3, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999])
-        labels = ["$10^{-4}$", "$10^{-3}$", "0.01", "0.1", "0.5", "0.9", "0.99", "0.999"]
+            shape = shape_of(loss, num_classes)
+            left.plot(shape.logit, shape.values, **style)
+            right.plot(shape.logit, shape.gradients, **style)
+        labels = [f"{p:g}" if p >= 0.01 else f"$10^{{{math.log10(p):.0f}}}$" for p in SHAPE_TICKS]
         for axes in (left, right):
-            axes.set_xticks(jnp.log(ticks / (1 - ticks)).tolist(), labels, fontsize=8)
+            axes.set_xticks(list(SHAPE_TICKS.values()), labels, fontsize=8)
             axes.set_xlabel("probability of the true class")
         left.set_ylabel("loss, less its value at the right end")
         right.set_ylabel("gradient in the true logit")
@@ -114,12 +124,11 @@ def simplex(losses: Mapping[str, Loss], path: str | Path) -> None:
     grid = [(i, j, steps - i - j) for i in range(steps + 1) for j in range(steps + 1 - i)]
     p = (jnp.array(grid, jnp.float32) + 0.02) / (steps + 0.06)
     x, y = p[:, 1] + 0.5 * p[:, 2], p[:, 2] * 3**0.5 / 2
-    with plt.rc_context(STYLE):
-        columns = min(4, len(losses))
-        rows = -(-len(losses) // columns)
-        figure, axes = plt.subplots(
-            rows, columns, figsize=(2.7 * columns, 2.6 * rows), squeeze=False
-        )
+    columns = min(4, len(losses))
+    rows = -(-len(losses) // columns)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(2.7 * columns, 2.6 * rows))
+        axes = figure.subplots(rows, columns, squeeze=False)
         for axis in axes.flat:
             axis.axis("off")
         for axis, (name, loss) in zip(axes.flat, losses.items(), strict=False):
@@ -137,10 +146,7 @@ def simplex(losses: Mapping[str, Loss], path: str | Path) -> None:
         save(figure, path)
 
 
-DASHES = ("-", "--", "-.", ":")
-
-
-def learning_curves(history: Sequence[Mapping[str, Any]], path: str | Path) -> None:
+def learning_curves(history: Sequence[Row], path: str | Path) -> None:
     """Draw training and test accuracy over the epochs: seeds thin, their mean thick.
 
     Args:
@@ -154,28 +160,27 @@ def learning_curves(history: Sequence[Mapping[str, Any]], path: str | Path) -> N
         ("test_accuracy", "test accuracy (%)"),
     )
     last_epoch = max(row["epoch"] for row in history)
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, 2, figsize=(9, 3.6))
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9, 3.6))
+        axes = figure.subplots(1, 2)
         for axis, (metric, label) in zip(axes, panels, strict=True):
             for i, name in enumerate(names):
-                rows = [row for row in history if row["loss"] == name and metric in row]
-                by_seed: dict[int, dict[int, float]] = {}
-                for row in rows:
-                    by_seed.setdefault(row["seed"], {})[row["epoch"]] = 100 * row[metric]
-                for curve in by_seed.values():
-                    axis.plot(*zip(*curve.items(), strict=True), color=f"C{i}", lw=0.7, alpha=0.5)
-                epochs = sorted({row["epoch"] for row in rows})
-                means = [np.mean([c[e] for c in by_seed.values() if e in c]) for e in epochs]
+                seeds = list(dict.fromkeys(row["seed"] for row in history if row["loss"] == name))
+                curves = seed_curves(history, name, seeds, metric, factor=100)
+                axis.plot(*curves, color=f"C{i}", lw=0.7, alpha=0.5)
+                epochs, values = curves.complete()
                 # Markers keep a single epoch visible, dashes a curve under another one.
-                marker = "o" if len(epochs) <= 30 else None
-                style: Any = {"color": f"C{i}", "linestyle": DASHES[i % len(DASHES)]}
-                axis.plot(epochs, means, label=_short(name), marker=marker, markersize=3, **style)
+                axis.plot(
+                    epochs,
+                    values.mean(axis=1),
+                    label=short_name(name, 32),
+                    color=f"C{i}",
+                    linestyle=DASHES[i % len(DASHES)],
+                    marker="o" if len(epochs) <= 30 else None,
+                    markersize=3,
+                )
             axis.set(xlabel="epoch", ylabel=label, xlim=(0.5, last_epoch + 0.5))
             axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         handles, labels = axes[1].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=min(len(names), 4))
         save(figure, path)
-
-
-def _short(name: str, longest: int = 32) -> str:
-    return name if len(name) <= longest else "…" + name[1 - longest :]

@@ -5,20 +5,20 @@ convergence.png and loss_shape.png. Use it with edl_jax.load_loss(RUN_DIRECTORY)
 """
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from edl_jax import cli
 from edl_jax.config import EvolutionConfig
 from edl_jax.errors import EdlError
-from edl_jax.runs import checkpoint
 from edl_jax.runs.directory import RunDirectory, is_finished
 from edl_jax.runs.interrupts import StopRequest
 from edl_jax.search.presets import PRESETS, PretrainConfig, evolution_config
 from edl_jax.startup import split_processors
 
 if TYPE_CHECKING:
+    from edl_jax.search.engine import EvolutionState
     from edl_jax.search.pipeline import Chunk, Evolved
 
 PROG = "python -m edl_jax.pretrain"
@@ -35,7 +35,9 @@ def command(args: list[str] | None = None) -> None:
     else:
         split_processors()
         with _directory(config) as run, StopRequest() as stop:
-            checkpoints = checkpoint.Checkpoints(run, config.checkpoint_every, stop)
+            from edl_jax.runs.checkpoint import Checkpoints
+
+            checkpoints = Checkpoints(run, config.checkpoint_every, stop)
             _run(config, run, lambda chunk: checkpoints.offer(chunk.state), checkpoints.restore)
 
 
@@ -52,9 +54,10 @@ def _directory(config: PretrainConfig) -> RunDirectory:
 def _distributed(config: PretrainConfig) -> None:
     """The run as one of several processes: all evolve, and the first one writes."""
     from edl_jax.runs.processes import all_ready, processes, stop_together
-    from edl_jax.search.pipeline import evolve
 
     with processes(config) as first, StopRequest() as stop:
+        # To import evosax starts JAX, which the processes must not do before they have met.
+        from edl_jax.search.pipeline import evolve
 
         def on_chunk(chunk: "Chunk") -> None:
             stop_together(stop, "a run of several processes writes no checkpoints")
@@ -80,15 +83,16 @@ def _run(
     config: PretrainConfig,
     run: RunDirectory,
     after_chunk: Callable[["Chunk"], None],
-    restore: Callable[[Any], Any | None] = lambda state: None,
+    restore: Callable[["EvolutionState"], "EvolutionState | None"] = lambda state: None,
 ) -> None:
     from rich.console import Console
     from rich.table import Table
 
     from edl_jax import plots
     from edl_jax.losses.learned import ARTIFACT
-    from edl_jax.runs import tensorboard
-    from edl_jax.runs.directory import environment
+    from edl_jax.runs import checkpoint, tensorboard
+    from edl_jax.runs.environment import environment
+    from edl_jax.runs.history import count_failures, thinned
     from edl_jax.search.pipeline import evolve
 
     console = Console()
@@ -98,17 +102,7 @@ def _run(
         task = progress.add_task("starting", total=config.num_generations)
 
         def on_chunk(chunk: "Chunk") -> None:
-            rows = len(chunk.info.best_fitness)
-            for i in range(rows):
-                row = {
-                    "generation": chunk.generation - rows + i + 1,
-                    "best_fitness": _finite(chunk.info.best_fitness[i]),
-                    "mean_fitness": _finite(chunk.info.mean_fitness[i]),
-                    "num_failed": int(chunk.info.num_failed[i]),
-                    **{name: _finite(term[i]) for name, term in chunk.info.terms.items()},
-                }
-                if i == rows - 1:
-                    row["held_out_discordance"] = chunk.discordance
+            for row in chunk.rows():
                 run.log(**row)
             best = float(chunk.info.best_fitness[-1])
             text = f"fitness {best:.4g}, discordance {chunk.discordance:.2%}"
@@ -131,7 +125,7 @@ def _run(
     plots.convergence(list(history), run.path / "convergence.png")
     plots.loss_shape({"evolved": loss}, run.path / "loss_shape.png", config.num_classes)
     failures = count_failures(run.history(), config.num_restarts * config.population_size)
-    summary = run.finish(seed=config.seed, **figures, **failures)
+    summary = run.finish(environment(), seed=config.seed, **figures, **failures)
     checkpoint.remove(run.path)
 
     table = Table(title="What was evolved", title_justify="left")
@@ -152,40 +146,6 @@ def _run(
         )
     console.print(f'Use it: loss = edl_jax.load_loss("{run.path}")')
     print(f"See it: {run.report_command}")
-
-
-def thinned(
-    history: Iterable[dict[str, Any]], num_generations: int, most: int = 2000
-) -> Iterator[dict[str, Any]]:
-    """Rows of ``metrics.jsonl`` spread evenly over a search: ``most`` of each kind at the most.
-
-    The kinds are those with and those without a held-out figure.
-
-    >>> rows = ({"generation": i} for i in range(1, 101))
-    >>> [row["generation"] for row in thinned(rows, 100, most=4)]
-    [1, 25, 50, 75, 100]
-    """
-    last: dict[bool, int] = {}
-    for row in history:
-        kind, place = "held_out_discordance" in row, row["generation"] * most // num_generations
-        if last.get(kind) != place:
-            last[kind] = place
-            yield row
-
-
-def count_failures(history: Iterable[dict[str, Any]], num_candidates: int) -> dict[str, int]:
-    """How many candidates had no finite fitness, and in how many generations none had one."""
-    failed = [row["num_failed"] for row in history if row["num_failed"]]
-    return {
-        "failed_candidates": sum(failed),
-        "failed_generations": failed.count(num_candidates),
-    }
-
-
-def _finite(value: Any) -> float | None:
-    import math
-
-    return float(value) if math.isfinite(value) else None
 
 
 class _Callable(ModuleType):

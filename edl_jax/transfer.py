@@ -5,9 +5,9 @@ learning_curves.png.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from edl_jax import cli
 from edl_jax.errors import require, require_number
@@ -15,7 +15,12 @@ from edl_jax.runs.directory import RunDirectory, is_finished
 from edl_jax.runs.interrupts import StopRequest
 from edl_jax.runs.options import RunOptions
 from edl_jax.startup import split_processors
-from edl_jax.training.config import TrainConfig
+from edl_jax.training.config import NoiseKind, TrainConfig, require_seeds
+
+if TYPE_CHECKING:
+    from edl_jax.losses.base import Loss
+    from edl_jax.training.data import Dataset
+    from edl_jax.training.loop import EpochRow
 
 PROG = "python -m edl_jax.transfer"
 
@@ -42,7 +47,7 @@ class TransferConfig(RunOptions, TrainConfig):
     all."""
     label_noise: float = 0.0
     """Probability that a training label is replaced, from 0 to 1."""
-    noise_kind: Literal["symmetric", "asymmetric"] = "symmetric"
+    noise_kind: NoiseKind = "symmetric"
     """What replaces a label: any class at random (symmetric), or the class
     after it (asymmetric)."""
     seeds: tuple[int, ...] = (0,)
@@ -58,19 +63,7 @@ class TransferConfig(RunOptions, TrainConfig):
             expected = f"a whole number of at least the batch size, {self.batch_size}"
             require(self.train_size >= self.batch_size, "train_size", self.train_size, expected)
         require_number("label_noise", self.label_noise, 0.0, 1.0)
-        distinct = bool(self.seeds) and len(set(self.seeds)) == len(self.seeds)
-        in_range = distinct and all(0 <= seed < 2**31 for seed in self.seeds)
-        expected = "one or more whole numbers from 0 to 2**31 - 1, each once"
-        require(in_range, "seeds", " ".join(map(str, self.seeds)), expected)
-
-
-def _check_classes(loss: Any, num_classes: int) -> None:
-    """Let a loss that is made for another number of classes say so before anything is written."""
-    import jax
-    import jax.numpy as jnp
-
-    logits = jax.ShapeDtypeStruct((1, num_classes), jnp.float32)
-    jax.eval_shape(loss, logits, jax.ShapeDtypeStruct((1,), jnp.int32))
+        require_seeds(self.seeds)
 
 
 def settle(model: str) -> None:
@@ -92,19 +85,12 @@ def command(args: list[str] | None = None) -> None:
     settle(config.model)
 
     from edl_jax.losses.learned import resolve_loss
-    from edl_jax.training.data import load
+    from edl_jax.training.comparison import require_fit
+    from edl_jax.training.prepared import load
 
     losses = {name: resolve_loss(name) for name in config.loss}
     dataset = load(config.dataset, config.data_dir)
-    total = len(dataset.train_labels)
-    num_train = total if config.train_size is None else config.train_size
-    require(num_train <= total, "train_size", num_train, f"at most {total}, all there are")
-    expected = f"at most the number of training images, {num_train}"
-    require(config.batch_size <= num_train, "batch_size", config.batch_size, expected)
-
-    for loss in losses.values():
-        _check_classes(loss, dataset.num_classes)
-
+    num_train = require_fit(dataset, losses, config, train_size=config.train_size)
     with (
         RunDirectory(
             config.output_dir,
@@ -120,18 +106,19 @@ def command(args: list[str] | None = None) -> None:
 
 def _run(
     config: TransferConfig,
-    losses: Mapping[str, Any],
-    dataset: Any,
+    losses: Mapping[str, "Loss"],
+    dataset: "Dataset",
     num_train: int,
     run: RunDirectory,
     stop: StopRequest,
 ) -> None:
     from rich.console import Console
 
+    from edl_jax import plots
     from edl_jax.runs import checkpoint, tensorboard
-    from edl_jax.training import comparison
-    from edl_jax.training.loop import train
-    from edl_jax.training.subsets import for_seed
+    from edl_jax.runs.environment import environment
+    from edl_jax.training.comparison import compare, interval_note
+    from edl_jax.training.table import table
 
     console = Console()
     console.print(
@@ -140,93 +127,53 @@ def _run(
     )
     checkpoints = checkpoint.Checkpoints(run, config.checkpoint_every, stop)
     tensorboard.attach(run, config.tensorboard, step="epoch", series=("loss", "seed"))
-    # What is logged says which runs are done; a checkpoint is of the first that is not.
-    history = list(run.history())
-    last = {(row["loss"], row["seed"]): row for row in history}
-    train_config = TrainConfig(**{f.name: getattr(config, f.name) for f in fields(TrainConfig)})
-    seen_an_epoch = num_train // config.batch_size * config.batch_size
-    seen_a_run = config.epochs * seen_an_epoch
+    history: list[Any] = list(run.history())
+    runs = [(name, seed) for seed in config.seeds for name in losses]
+    images_a_run = config.epochs * (num_train // config.batch_size * config.batch_size)
     with cli.progress("images/s") as progress:
-        task = progress.add_task("starting", total=len(losses) * len(config.seeds) * seen_a_run)
-        for i, seed in enumerate(config.seeds):
-            data = for_seed(
-                dataset,
-                seed,
-                train_size=config.train_size,
-                label_noise=config.label_noise,
-                noise_kind=config.noise_kind,
-            )
-            for j, (name, loss) in enumerate(losses.items()):
-                progress.update(task, completed=(i * len(losses) + j) * seen_a_run)
-                if _is_done(last.get((name, seed)), config):
-                    continue
+        task = progress.add_task("starting", total=len(runs) * images_a_run)
 
-                def on_progress(
-                    images: int, row: dict[str, Any] | None, name: str = name, seed: int = seed
-                ) -> None:
-                    text = f"{name}, seed {seed}"
-                    if row is not None:
-                        history.append({"loss": name, "seed": seed, **row})
-                        last[name, seed] = history[-1]
-                        run.log(**history[-1])
-                        text += f", epoch {row['epoch']}"
-                    progress.update(task, advance=images, description=text)
+        def on_start(name: str, seed: int) -> None:
+            progress.update(task, completed=runs.index((name, seed)) * images_a_run)
 
-                train(
-                    data,
-                    loss,
-                    train_config,
-                    seed,
-                    on_progress,
-                    restore=checkpoints.restore,
-                    on_midway=checkpoints.offer,
-                )
-                checkpoints.write(None)
-        progress.update(task, completed=len(last) * seen_a_run)
+        def on_progress(name: str, seed: int, images: int, row: "EpochRow | None") -> None:
+            text = f"{name}, seed {seed}"
+            if row is not None:
+                run.log(loss=name, seed=seed, **row)
+                text += f", epoch {row['epoch']}"
+            progress.update(task, advance=images, description=text)
 
-    runs = [last[name, seed] for name in config.loss for seed in config.seeds]
-    rows = [_result(config, num_train, row) for row in runs]
-    first, *others = config.loss
-    metrics = ("test_accuracy", "nll", "ece")
-    differences = [
-        comparison.paired_difference(rows, name, first, metric)
-        for name in others
-        for metric in metrics
-    ]
-    comparison.learning_curves(history, run.path / "learning_curves.png")
-    run.finish(rows=rows, paired_differences=differences, seeds=config.seeds)
+        # What is logged says which runs are done; a checkpoint is of the first that is not.
+        result = compare(
+            dataset,
+            losses,
+            config,
+            config.seeds,
+            train_size=config.train_size,
+            label_noise=config.label_noise,
+            noise_kind=config.noise_kind,
+            history=history,
+            on_start=on_start,
+            on_progress=on_progress,
+            on_run=lambda row, trained: checkpoints.write(None),
+            restore=checkpoints.restore,
+            on_midway=checkpoints.offer,
+        )
+        progress.update(task, completed=len(runs) * images_a_run)
+
+    plots.learning_curves(result.history, run.path / "learning_curves.png")
+    run.finish(
+        environment(),
+        rows=result.rows,
+        paired_differences=result.paired_differences,
+        seeds=config.seeds,
+    )
     checkpoint.remove(run.path)
-    console.print(comparison.table(rows))
-    if others:
-        interval = "with a 95 % bootstrap interval over the seeds"
-        if len(config.seeds) < comparison.MIN_SEEDS:
-            interval = f"without an interval: that takes {comparison.MIN_SEEDS} seeds or more"
-        console.print(f"Differences are in points, paired by seed, {interval}.")
+    console.print(table(result.rows))
+    if len(losses) > 1:
+        note = interval_note(len(config.seeds))
+        console.print(f"Differences are in points, paired by seed, {note}.")
     print(f"See it: {run.report_command}")
-
-
-def _is_done(last: Mapping[str, Any] | None, config: TransferConfig) -> bool:
-    """Whether the run whose last epoch is given has ended; None is no epoch."""
-    return last is not None and (last["epoch"] == config.epochs or last["train_loss"] is None)
-
-
-def _result(config: TransferConfig, num_train: int, last: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of a run, from its last epoch."""
-    return {
-        "dataset": config.dataset,
-        "model": config.model,
-        "train_size": num_train,
-        "epochs": config.epochs,
-        "label_noise": config.label_noise,
-        "noise_kind": config.noise_kind,
-        "loss": last["loss"],
-        "learning_rate": config.learning_rate,
-        "seed": last["seed"],
-        "test_accuracy": last["test_accuracy"],
-        "nll": last["nll"],
-        "ece": last["ece"],
-        "diverged": last["train_loss"] is None,
-    }
 
 
 if __name__ == "__main__":

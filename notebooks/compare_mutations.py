@@ -6,7 +6,6 @@
 # benchmarks.mutation_strategies`, whatever problems they hold by now.
 
 # %%
-import json
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -16,15 +15,10 @@ import numpy as np
 import PIL.Image
 from IPython.display import Image, Markdown
 
-from benchmarks.common.results_file import RESULTS
-from benchmarks.mutation_strategies.__main__ import log_generations
-from benchmarks.mutation_strategies.table import (
-    draw_ecdf,
-    draw_intervals,
-    markdown,
-    shortened,
-    summarise,
-)
+from benchmarks.common.results_file import committed
+from benchmarks.mutation_strategies.plot import draw_ecdf, draw_intervals
+from benchmarks.mutation_strategies.summary import ratio_to, shortened, summarise
+from benchmarks.mutation_strategies.table import markdown
 
 # %% [markdown]
 # ## What was measured
@@ -35,8 +29,7 @@ from benchmarks.mutation_strategies.table import (
 # mutation reaches after half of its generations.
 
 # %%
-rows = json.loads((RESULTS / "mutation_strategies.json").read_text())["rows"]
-lines = summarise(rows)
+lines = summarise(committed("mutation_strategies")["rows"])
 problems = list(dict.fromkeys(line["problem"] for line in lines))
 for problem in problems:
     members = [line for line in lines if line["problem"] == problem]
@@ -85,20 +78,12 @@ drawn(draw_ecdf, lines)
 # each other, and only the order is chaos. So each chaotic operator is set against the same
 # operator with independent draws from the same law.
 
-
 # %%
-def against(control, line):
-    """The line with its ratio to the control's generations to target, and its 95 % interval."""
-    log_ratios = log_generations(line["reached"], line["num_generations"])
-    log_ratios = log_ratios - log_generations(control["reached"], control["num_generations"])
-    draws = np.random.default_rng(0).integers(0, len(log_ratios), (10_000, len(log_ratios)))
-    interval = np.exp(np.quantile(log_ratios[draws].mean(axis=1), [0.025, 0.975]))
-    return {**line, "ratio": np.exp(log_ratios.mean()), "ratio_interval": interval}
-
-
 by_name = {(line["problem"], line["name"]): line for line in lines}
 controls = {key: by_name.get((key[0], f"{key[1]}, iid")) for key in by_name}
-orders = [against(control, by_name[key]) for key, control in controls.items() if control]
+orders = [
+    by_name[key] | ratio_to(control, by_name[key]) for key, control in controls.items() if control
+]
 drawn(partial(draw_intervals, relative_to="its independent draws"), orders)
 
 # %% [markdown]

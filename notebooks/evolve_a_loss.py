@@ -17,7 +17,7 @@ from edl_jax import plots
 from edl_jax.losses.learned import make_learned_loss
 from edl_jax.losses.networks import NetworkSpec
 from edl_jax.objective.properties import loss_profile
-from edl_jax.objective.terms import held_out
+from edl_jax.objective.ranking import held_out
 
 # %matplotlib inline
 plt.rcParams.update(plots.STYLE)

@@ -17,13 +17,13 @@ import matplotlib.pyplot as plt
 from IPython.display import Image, Markdown
 
 from edl_jax import plots
-from edl_jax.analyze import ROWS
 from edl_jax.config import MixtureConfig
 from edl_jax.losses.base import every_label, log_softmax
 from edl_jax.losses.learned import resolve_loss
-from edl_jax.objective.properties import measure_properties, profile_logits
+from edl_jax.objective.properties import PROPERTY_TITLES, measure_properties, profile_logits
+from edl_jax.objective.ranking import rank_agreement, severities
 from edl_jax.objective.synthetic import sample_pairs
-from edl_jax.objective.terms import noisy_losses, rank_agreement, severities
+from edl_jax.objective.terms import noisy_losses
 
 # %matplotlib inline
 plt.rcParams.update(plots.STYLE)
@@ -109,13 +109,13 @@ Markdown("\n".join(table))
 # %% [markdown]
 # ## Everything that is measured
 #
-# `python -m edl_jax.analyze` prints the same table; `edl_jax.objective.properties.Properties` says what each
-# row means.
+# `python -m edl_jax.analyze` prints the same table; `edl_jax.objective.properties.Properties` says
+# what each row means.
 
 # %%
 measured = [measure_properties(loss) for loss in losses.values()]
 table = ["| property | " + " | ".join(losses) + " |", "|---" * (1 + len(losses)) + "|"]
-for field, title in ROWS.items():
+for field, title in PROPERTY_TITLES.items():
     values = [getattr(row, field) for row in measured]
     cells = " | ".join(f"{v:.3g}" if isinstance(v, float) else str(v) for v in values)
     table.append(f"| {title} | {cells} |")

@@ -19,8 +19,9 @@ import edl_jax
 from edl_jax import plots
 from edl_jax.losses.base import log_softmax
 from edl_jax.objective.properties import loss_profile
+from edl_jax.objective.ranking import held_out, ranking_penalty
 from edl_jax.objective.synthetic import sample_pairs
-from edl_jax.objective.terms import Objective, held_out, make_objective, ranking_penalty
+from edl_jax.objective.terms import Objective, make_objective
 from edl_jax.strategies.es import ES
 from edl_jax.strategies.mutation import Mutation, gaussian
 
@@ -251,5 +252,5 @@ for name, values in results.items():
 # An operator is two functions, a strategy three. Neither of these two is an improvement that three
 # short searches could show: mirrored sampling is about level with plain sampling, and UMDA starts
 # far more slowly, then catches up, on two of the three seeds entirely. To find a difference of
-# some ten per cent takes what `benchmarks/mutation_strategies/__main__.py` does: thirty seeds, and a step
-# size tuned for each operator.
+# some ten per cent takes what `benchmarks/mutation_strategies` does: thirty seeds, and a step size tuned
+# for each operator.

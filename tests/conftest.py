@@ -22,8 +22,6 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 
 import pytest
 
-from benchmarks.common import toy_data
-
 
 @pytest.fixture(scope="session")
 def toy_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
@@ -31,6 +29,8 @@ def toy_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
     The cache of decoded arrays is one of the session's own.
     """
+    from benchmarks.common import toy_data
+
     directory = tmp_path_factory.mktemp("tfds")
     toy_data.prepare(directory, tmp_path_factory.mktemp("pictures"))
     with pytest.MonkeyPatch.context() as patch:

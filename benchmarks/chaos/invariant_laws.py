@@ -20,7 +20,7 @@ from edl_jax.chaos import jittered as maps
 from edl_jax.files import atomic_write
 
 CELLS, SEED, BURN_IN = 4096, 0, 1000
-PATH = Path(maps.__file__).with_name("chaos_laws.npz")
+PATH = Path(maps.__file__).with_name("laws.npz")
 Array = np.ndarray
 
 

@@ -1,0 +1,1 @@
+"""What several benchmarks use: results files, pages, timing, processes, a small data set."""

@@ -11,15 +11,38 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edl_jax.errors import EdlError
 from edl_jax.files import atomic_write
-from edl_jax.runs.directory import environment
 
 RESULTS = Path(__file__).parent.parent / "results"
 
+Row = dict[str, Any]
+
+
+def results_path(benchmark: str, output: Path | None, quick: bool) -> Path:
+    """Where a benchmark writes.
+
+    Args:
+      benchmark: its name, e.g. ``"throughput"``.
+      output: what the user asked for.
+      quick: whether the run is a quick one, which must not replace the committed results.
+    """
+    default = Path("runs") / f"{benchmark}_quick.json" if quick else RESULTS / f"{benchmark}.json"
+    return output or default
+
+
+def committed(benchmark: str) -> dict[str, Any]:
+    """The content of a benchmark's committed results file."""
+    return read_results(RESULTS / f"{benchmark}.json")
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """The content of a results file."""
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
 
 class ResultsFile:
-    """Rows of one benchmark, kept on disk so that a run that was cut off goes on.
+    """Rows of one benchmark, kept on disk so that a run that was cut off can be resumed.
 
     Several processes may fill one file: adding a row first takes up what the others have added.
     Each row names the commit of the code that made it; ``meta`` is that of the last run.
@@ -35,22 +58,21 @@ class ResultsFile:
 
     def read(self) -> None:
         """Take up what is on disk."""
-        content = json.loads(self.path.read_text()) if self.path.exists() else {"rows": []}
-        self.rows: list[dict[str, Any]] = content["rows"]
+        self.rows: list[Row] = read_results(self.path)["rows"] if self.path.exists() else []
         self._index = {self._key_of(row): row for row in self.rows}
 
-    def _key_of(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
+    def _key_of(self, row: Mapping[str, Any]) -> tuple[object, ...]:
         return tuple(row[field] for field in self.key)
 
-    def find(self, cell: Mapping[str, Any]) -> dict[str, Any] | None:
+    def find(self, cell: Mapping[str, Any]) -> Row | None:
         """The row of this cell, or None where it has not been run."""
         return self._index.get(self._key_of(cell))
 
-    def add(self, row: dict[str, Any]) -> None:
+    def add(self, row: Row) -> None:
         """Add the row of a cell and write the file."""
         self.add_all([row])
 
-    def add_all(self, rows: Sequence[dict[str, Any]]) -> None:
+    def add_all(self, rows: Sequence[Row]) -> None:
         """Add the rows of several cells and write the file once."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with _alone_in(self.path.parent):
@@ -62,10 +84,7 @@ class ResultsFile:
 
 
 def write_rows(
-    path: Path,
-    meta: dict[str, Any],
-    rows: Sequence[dict[str, Any]],
-    **more: Sequence[dict[str, Any]],
+    path: Path, meta: Mapping[str, Any], rows: Sequence[Row], **more: Sequence[Row]
 ) -> None:
     """Write a results file, a row a line; ``more`` are other lists of rows by their names."""
     text = f'{{"meta": {json.dumps(meta, indent=1)}'
@@ -102,23 +121,13 @@ def _commit() -> str | None:
 COMMIT = _commit()
 
 
-def between_marks(text: str, name: str, block: str) -> str:
-    """``text`` with ``block`` between the two comments that mark where ``name`` goes.
-
-    >>> between_marks("<!-- x -->\\nold\\n<!-- /x -->", "x", "new")
-    '<!-- x -->\\nnew\\n<!-- /x -->'
-    """
-    first, last = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-    before, _, rest = text.partition(first)
-    _, found, after = rest.partition(last)
-    if not found:
-        raise EdlError(f"no place for {name}: expected the line {first.strip()} and {last.strip()}")
-    return before + first + block + "\n" + last + after
-
-
 def meta() -> dict[str, Any]:
     """Command, commit, versions and machine of this run."""
-    module, args = Path(sys.argv[0]).stem, sys.argv[1:]
+    # Workers import this module before they divide the processors, which JAX must not precede.
+    from edl_jax.runs.environment import environment  # noqa: PLC0415
+
+    program, args = Path(sys.argv[0]), sys.argv[1:]
+    module = program.parent.name if program.stem == "__main__" else program.stem
     for option in ("--data-dir", "--output"):  # where files lie is not part of the result
         if option in args:
             at = args.index(option)

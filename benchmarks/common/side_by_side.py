@@ -2,16 +2,16 @@
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context
-from typing import Any
+from multiprocessing.sharedctypes import Synchronized
 
 from edl_jax import cli
 
 
 def run_side_by_side(
     jobs: int,
-    parts: Sequence[Callable[[], Any]],
+    parts: Sequence[Callable[[], object]],
     done: Callable[[], int],
     total: int,
     unit: str,
@@ -21,7 +21,7 @@ def run_side_by_side(
 
     Args:
       jobs: parts that run at the same time.
-      parts: picklable functions.
+      parts: picklable functions; they must not live in a ``__main__``.
       done: how many units of work are done, asked every other second.
       total: how many there are.
       unit: what they are called, a second.
@@ -34,7 +34,7 @@ def run_side_by_side(
         ProcessPoolExecutor(jobs, spawn, _share_processors, arguments) as pool,
     ):
         task = progress.add_task(note, total=total)
-        pending: Any = {pool.submit(part) for part in parts}
+        pending: set[Future[object]] = {pool.submit(part) for part in parts}
         while pending:
             finished, pending = wait(pending, timeout=2.0, return_when="FIRST_EXCEPTION")
             for future in finished:
@@ -43,7 +43,7 @@ def run_side_by_side(
         progress.update(task, completed=total)
 
 
-def _share_processors(share: Any, jobs: int) -> None:
+def _share_processors(share: "Synchronized[int]", jobs: int) -> None:
     """Give this worker its own processors, before XLA sizes its thread pool by them."""
     with share.get_lock():
         index, share.value = share.value, share.value + 1

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from edl_jax.startup import num_processors
@@ -15,26 +16,24 @@ from edl_jax.startup import num_processors
 SETTLE = 0.3  # seconds after which the threads of the one before no longer spin
 
 
-def seconds(function: Callable[[], Any]) -> float:
+def seconds(function: Callable[[], object]) -> float:
     """How long a call takes, JAX arrays that it returns included."""
-    import jax
-
     began = time.perf_counter()
     jax.block_until_ready(function())
     return time.perf_counter() - began
 
 
-def best_seconds(function: Callable[[], Any], repeats: int = 10) -> float:
+def best_seconds(function: Callable[[], object], repeats: int = 10) -> float:
     """The shortest of several calls, after one that compiles."""
     seconds(function)
     return min(seconds(function) for _ in range(repeats))
 
 
-def calls_for(function: Callable[[], Any], target: float) -> int:
+def calls_for(function: Callable[[], object], target: float) -> int:
     """How many calls take about ``target`` seconds, at least one.
 
-    The first call compiles, and so may the second: what a search goes on from need not have quite
-    the types that it began with.
+    The first call compiles, and so may the second: the state that a search continues from need not
+    have quite the types that it began with.
     """
     seconds(function)
     seconds(function)

@@ -1,13 +1,14 @@
 """A data set of a few coloured squares, prepared in a second and without TensorFlow."""
 
 import contextlib
-import functools
 import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
 
 NAME = "toy_colours"
 TOY_SIZES = {"train": 120, "test": 50}
@@ -22,33 +23,28 @@ def toy_example(split: str, i: int) -> tuple[np.ndarray, int]:
     return image, label
 
 
-@functools.cache  # a name can be registered with tfds once in a process
-def _builder() -> Any:
-    import tensorflow_datasets as tfds
-    from PIL import Image
+class ToyColours(tfds.core.GeneratorBasedBuilder):
+    """The builder, registered with tfds as ``toy_colours``."""
 
-    class ToyColours(tfds.core.GeneratorBasedBuilder):
-        VERSION = tfds.core.Version("1.0.0")
-        code_path = None  # that of a class in a package needs a library that tfds does not bring
-        pictures: Path
+    VERSION = tfds.core.Version("1.0.0")
+    code_path = None  # that of a class in a package needs a library that tfds does not bring
+    pictures: Path
 
-        def _info(self) -> tfds.core.DatasetInfo:
-            image = tfds.features.Image(shape=(8, 8, 3))
-            label = tfds.features.ClassLabel(num_classes=3)
-            features = tfds.features.FeaturesDict({"image": image, "label": label})
-            return tfds.core.DatasetInfo(builder=self, features=features)
+    def _info(self) -> tfds.core.DatasetInfo:
+        image = tfds.features.Image(shape=(8, 8, 3))
+        label = tfds.features.ClassLabel(num_classes=3)
+        features = tfds.features.FeaturesDict({"image": image, "label": label})
+        return tfds.core.DatasetInfo(builder=self, features=features)
 
-        def _split_generators(self, _: object) -> dict[str, Iterator[tuple[int, dict]]]:
-            return {split: self._generate_examples(split) for split in TOY_SIZES}
+    def _split_generators(self, _: object) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
+        return {split: self._generate_examples(split) for split in TOY_SIZES}
 
-        def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-            for i in range(TOY_SIZES[split]):
-                image, label = toy_example(split, i)
-                path = self.pictures / f"{split}-{i}.png"
-                Image.fromarray(image).save(path)
-                yield i, {"image": str(path), "label": label}
-
-    return ToyColours
+    def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        for i in range(TOY_SIZES[split]):
+            image, label = toy_example(split, i)
+            path = self.pictures / f"{split}-{i}.png"
+            Image.fromarray(image).save(path)
+            yield i, {"image": str(path), "label": label}
 
 
 def prepare(directory: Path, pictures: Path) -> None:
@@ -58,6 +54,6 @@ def prepare(directory: Path, pictures: Path) -> None:
     with TensorFlow.
     """
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        builder = _builder()(data_dir=directory, file_format="array_record")
+        builder = ToyColours(data_dir=directory, file_format="array_record")
         builder.pictures = pictures
         builder.download_and_prepare()

@@ -1,0 +1,1 @@
+"""What do kills, damaged files and bad options do to a run, and does memory grow?"""

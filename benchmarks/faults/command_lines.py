@@ -142,7 +142,7 @@ def stubbed() -> Iterator[None]:
 
     def finish_pretrain(config: Any, run: Any, *rest: Any) -> None:
         run.log(generation=1)
-        run.finish()
+        run.finish({})
 
     def finish_transfer(config: Any, *rest: Any) -> None:
         finish_pretrain(config, rest[-2])

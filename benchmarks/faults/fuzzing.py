@@ -18,11 +18,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from edl_jax.errors import EdlError
 from edl_jax.losses import artifact
-from edl_jax.runs import checkpoint
+from edl_jax.losses.learned import LearnedLoss, load_loss
+from edl_jax.runs import arrays, checkpoint
 
 Arrays = dict[str, np.ndarray]
 Members = dict[str, bytes]
@@ -92,12 +95,12 @@ def unpack(content: bytes) -> Members:
 
 def vouched(members: Members) -> Members:
     """The members with a checksum that fits their arrays, where they are arrays."""
-    arrays = {
+    params = {
         name[len("params/") : -len(".npy")]: np.load(io.BytesIO(content))
         for name, content in members.items()
         if name.endswith(".npy")
     }
-    spec = json.loads(members["spec.json"]) | {"sha256": artifact.checksum(arrays)}
+    spec = json.loads(members["spec.json"]) | {"sha256": artifact.checksum(params)}
     return {**members, "spec.json": json.dumps(spec).encode()}
 
 
@@ -171,10 +174,6 @@ MALICE = (not_finite, reshaped, retyped, renamed, bomb, pickled, boastful, respe
 
 def artifacts(sound: Path, work: Path, number: int, seed: int = 0) -> Counter[str]:
     """Mutate the artifact ``sound`` ``number`` times and load each; what became of them."""
-    import jax
-
-    from edl_jax.losses.learned import load_loss
-
     jax.config.update("jax_platforms", "cpu")
     rng, counts = random.Random(seed), Counter[str]()
     content = sound.read_bytes()
@@ -203,7 +202,7 @@ def _peak_mib() -> int:
     return int(status.split("VmHWM:")[1].split()[0]) // 1024
 
 
-def _says(members: Members, found: Any) -> bool:
+def _says(members: Members, found: LearnedLoss) -> bool:
     """Whether an artifact's members say what was loaded from it."""
     spec = json.loads(members["spec.json"])
     same = dataclasses.asdict(found.spec) == spec["network"]
@@ -223,8 +222,8 @@ def vouch(directory: Path) -> None:
     content = json.loads(path.read_text())
     del content["sha256"]
     root = directory / f"checkpoint-{content['number']}"
-    content["files"] = dict(checkpoint._describe(root))
-    path.write_text(json.dumps({**content, "sha256": checkpoint._digest(content)}))
+    content["files"] = dict(arrays.describe_files(root))
+    path.write_text(json.dumps({**content, "sha256": checkpoint.digest(content)}))
 
 
 def respecify(rng: random.Random, directory: Path, path: Path, trap: Path) -> None:
@@ -234,7 +233,7 @@ def respecify(rng: random.Random, directory: Path, path: Path, trap: Path) -> No
     key = rng.choice(sorted(content))
     odd: list[Any] = [None, -1, 0, 2**70, 1.5, "x", "../../x", [], {"../x": [1, "0"]}]
     content[key] = rng.choice([value for value in odd if value != content[key]])
-    path.write_text(json.dumps({**content, "sha256": checkpoint._digest(content)}))
+    path.write_text(json.dumps({**content, "sha256": checkpoint.digest(content)}))
 
 
 def rename_file(rng: random.Random, directory: Path, path: Path, trap: Path) -> None:
@@ -269,9 +268,6 @@ DEEDS = (respecify, rename_file, link_file, inflate_file, pickle_file, edit_head
 
 def checkpoints(work: Path, number: int, seed: int = 0) -> Counter[str]:
     """Mutate a checkpoint ``number`` times and restore each; what became of them."""
-    import jax
-    import jax.numpy as jnp
-
     jax.config.update("jax_platforms", "cpu")
     rng, counts = random.Random(seed), Counter[str]()
     state = {"weights": jnp.linspace(-1, 1, 300).reshape(20, 15), "key": jax.random.key(3)}
@@ -310,8 +306,8 @@ def _restored(directory: Path, state: Any, mutation: str) -> str:
     except Exception as error:
         return f"crashed: {mutation}, {type(error).__name__}"
     root = directory / f"checkpoint-{manifest['number']}"
-    for name, leaf in checkpoint._named(found).items():
-        array = checkpoint._to_numpy(leaf)
+    for name, leaf in arrays.named_leaves(found).items():
+        array = arrays.to_numpy(leaf)
         content = root / name / (".".join("0" * array.ndim) or "0")
         if array.tobytes() != content.read_bytes():
             return f"loaded, wrong: {mutation}"

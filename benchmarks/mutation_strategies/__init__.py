@@ -1,0 +1,1 @@
+"""Does chaotic mutation beat Gaussian mutation?"""

@@ -6,10 +6,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from evosax.problems import BBOBProblem
 
-from edl_jax.config import EvolutionConfig, ObjectiveConfig
+from edl_jax.config import EvolutionConfig, Network, ObjectiveConfig
 from edl_jax.losses.networks import make_network
-from edl_jax.objective.terms import held_out, make_objective
+from edl_jax.objective.ranking import held_out
+from edl_jax.objective.terms import make_objective
 
 
 class Problem(NamedTuple):
@@ -35,10 +37,12 @@ class Problem(NamedTuple):
     score: Callable[[Any, jax.Array, int], jax.Array]
 
 
-def pretraining(network: str, width: int, num_generations: int, batch_size: int = 256) -> Problem:
+def pretraining(
+    network: Network, width: int, num_generations: int, batch_size: int = 256
+) -> Problem:
     """The evolution of a loss under the paper's objective: ranking under certain labels."""
     config = EvolutionConfig(
-        network=network,  # type: ignore[arg-type]
+        network=network,
         width=width,
         batch_size=batch_size,
         objective=ObjectiveConfig(proper_ranking=0.0, margin=0.1),
@@ -65,8 +69,6 @@ def bbob(function: str, noisy: bool, num_dims: int = 20, num_generations: int = 
     Noisy: the value is multiplied by a log-normal factor, BBOB's Gaussian noise model
     (Finck et al., INRIA report 2009/21).
     """
-    from evosax.problems import BBOBProblem
-
     names = {"noise_model_name": "noiseless", "use_stabilization": True}
     true = BBOBProblem(function, num_dims, noise_config=names)
     strength = 1.0 if noisy else 0.0

@@ -8,28 +8,15 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from benchmarks.mutation_strategies.problems import Problem
+from benchmarks.mutation_strategies.scores import CHECKS, check_every
 from benchmarks.mutation_strategies.variants import Variant
-from edl_jax.chaos.streams import make_stream
-from edl_jax.strategies.mutation import make_mutation
-from edl_jax.strategies.registry import incumbent, init_strategy, make_strategy, reevaluate
+from edl_jax.config import STRATEGIES, ChaosConfig, EvolutionConfig
+from edl_jax.strategies.registry import make_strategy
 
 FINAL_SHARE = 0.1  # where schedules that fall end, as a share of where they start
-CHECKS = 50  # how often a search is scored on its way
 MONITOR_PAIRS, FINAL_PAIRS = 512, 2048
-
-
-class Curve(NamedTuple):
-    """What searches reached.
-
-    Attributes:
-      scores: ``(runs, checks)``, the incumbent's score at equal distances, the end included.
-      final: ``(runs,)``, its score at the end on more pairs.
-    """
-
-    scores: np.ndarray
-    final: np.ndarray
 
 
 class Shared(NamedTuple):
@@ -38,17 +25,13 @@ class Shared(NamedTuple):
     Attributes:
       draw: ``keys -> instances``, what each search is judged on in each generation; leaves lead
         with ``(runs, num_generations)``.
-      score: ``(found, keys) -> (scores, final)``, the fields of :class:`Curve`; the leaves of
+      score: ``(found, keys) -> (scores, final)``, those of a
+        :class:`benchmarks.mutation_strategies.scores.Curve`; the leaves of
         ``found`` lead with ``(runs, checks)``.
     """
 
     draw: Callable[[Any], Any]
     score: Callable[[Any, Any], tuple[Any, Any]]
-
-
-def check_every(num_generations: int) -> int:
-    """Generations between two scores."""
-    return -(-num_generations // CHECKS)
 
 
 def keys_of(key: Any) -> dict[str, Any]:
@@ -57,7 +40,7 @@ def keys_of(key: Any) -> dict[str, Any]:
     return dict(zip(names, jax.random.split(key, 5), strict=True))
 
 
-def make_shared(problem: Any) -> Shared:
+def make_shared(problem: Problem) -> Shared:
     """What is drawn and how it is scored, on ``problem``."""
     generations = CHECKS * check_every(problem.num_generations)
 
@@ -77,31 +60,30 @@ def make_shared(problem: Any) -> Shared:
     return Shared(jax.jit(jax.vmap(draw)), jax.jit(jax.vmap(score)))
 
 
-def make_searches(problem: Any, variant: Variant) -> Callable[[Any, Any, Any], Any]:
+def make_searches(problem: Problem, variant: Variant) -> Callable[[Any, Any, Any], Any]:
     """``(step_sizes, keys, instances) -> found``, one search for each, compiled once.
 
     ``found`` is what each search stands for at each check, its leaves leading with
     ``(runs, checks)``.
     """
-    chaos = (variant.map, variant.dynamics, variant.orbits)
+    can = STRATEGIES[variant.strategy]
     size = problem.population_size
     example = jax.tree.map(
         lambda leaf: jnp.zeros(leaf.shape), jax.eval_shape(problem.init, jax.random.key(0))
     )
-    strategy, params = make_strategy(
-        variant.strategy,
-        size,
-        example,
+    config = EvolutionConfig(
+        strategy=variant.strategy,
+        population_size=size,
+        num_generations=problem.num_generations,
+        mutation="chaotic" if variant.operator == "chaotic" and can.takes_mutation else "gaussian",
+        chaos=ChaosConfig(
+            variant.map, variant.marginal, variant.dynamics, variant.orbits, variant.acts_on
+        ),
+        schedule=variant.schedule,
         step_size=1.0,
         final_step_size=FINAL_SHARE,
-        num_generations=problem.num_generations,
-        schedule=variant.schedule,
-        mutation=make_mutation(
-            variant.operator, chaos[0], variant.marginal, *chaos[1:], variant.acts_on
-        ),
-        stream=make_stream(*chaos),
-        acts_on=variant.acts_on if variant.operator == "chaotic" else (),
     )
+    strategy = make_strategy(config, example)
     moves = variant.strategy != "ChaoticEvolution"
 
     def search(step_size: jax.Array, key: jax.Array, instances: Any) -> Any:
@@ -124,20 +106,20 @@ def make_searches(problem: Any, variant: Variant) -> Callable[[Any, Any, Any], A
         def generation(state: Any, drawn: Any) -> tuple[Any, None]:
             number, instance = drawn
             run_keys = jax.random.split(jax.random.fold_in(keys["run"], number), 3)
-            state = reevaluate(strategy, state, lambda known: evaluate(known, instance))
-            population, state = strategy.ask(run_keys[1], state, params)
+            state = strategy.reevaluate(state, lambda known: evaluate(known, instance))
+            population, state = strategy.ask(run_keys[1], state)
             fitness = evaluate(population, instance)
-            return strategy.tell(run_keys[2], population, fitness, state, params)[0], None
+            return strategy.tell(run_keys[2], population, fitness, state), None
 
         def stretch(state: Any, drawn: Any) -> tuple[Any, Any]:
             state, _ = jax.lax.scan(generation, state, drawn)
-            return state, candidate(incumbent(strategy, state))
+            return state, candidate(strategy.incumbent(state))
 
         def first_fitness(population: Any) -> jax.Array:
             return evaluate(population, problem.sample(keys["first"]))
 
         first = jax.tree.map(lambda x: 0 * x, starts) if moves else starts
-        state = init_strategy(strategy, params, keys["strategy"], first, first_fitness)
+        state = strategy.init(keys["strategy"], first, first_fitness)
         every = check_every(problem.num_generations)
         drawn = jax.tree.map(
             lambda leaf: leaf.reshape(CHECKS, every, *leaf.shape[1:]),

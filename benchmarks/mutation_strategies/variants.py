@@ -1,22 +1,22 @@
 """The searches that ``mutation_strategies`` compares: an operator, where it acts, its strategy."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from edl_jax.config import MAP_NAMES
+from edl_jax import config
 
 
 @dataclass(frozen=True)
 class Variant:
     """One search; the fields are named as the options of ``python -m edl_jax.pretrain``."""
 
-    operator: str = "chaotic"
+    operator: config.MutationName = "chaotic"
     map: str = "logistic"
-    marginal: str = "map"
-    dynamics: str = "chaotic"
-    acts_on: tuple[str, ...] = ("direction",)
-    orbits: str = "element"
-    schedule: str = "exponential"
+    marginal: config.Marginal = "map"
+    dynamics: config.Dynamics = "chaotic"
+    acts_on: tuple[config.ActsOn, ...] = ("direction",)
+    orbits: config.Orbits = "element"
+    schedule: config.Schedule = "exponential"
     strategy: str = "ES"
 
     def row(self) -> dict[str, Any]:
@@ -45,8 +45,9 @@ class Variant:
         return ", ".join(parts)
 
 
+FIELDS = tuple(field.name for field in fields(Variant))
 GAUSSIAN = Variant("gaussian")
-DYNAMICS = ("chaotic", "iid", "shuffled")
+DYNAMICS: tuple[config.Dynamics, ...] = ("chaotic", "iid", "shuffled")
 
 # Marginal and dynamics, where the paper puts chaos.
 DIRECTION = [
@@ -66,7 +67,7 @@ PLACES = [
     for dynamics in ("chaotic", "iid")
 ]
 SEQUENCES = [Variant(orbits="sequence"), Variant(orbits="sequence", marginal="normal")]
-MAPS = [Variant(map=name) for name in MAP_NAMES if name != "logistic"]
+MAPS = [Variant(map=name) for name in config.MAPS if name != "logistic"]
 SCHEDULES = [
     *(Variant("gaussian", schedule="chaotic_annealing", dynamics=d) for d in ("chaotic", "iid")),
     *(

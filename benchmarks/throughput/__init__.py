@@ -1,0 +1,1 @@
+"""How many generations a second, against other implementations and the machine's floor?"""

@@ -1,23 +1,22 @@
-"""The pretraining problem of :mod:`benchmarks.throughput.searches` with EvoTorch: a vectorised fitness."""
+"""The pretraining problem of :mod:`benchmarks.throughput.problem` with EvoTorch, on the CPU."""
 
 import logging
 import warnings
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from benchmarks.throughput.numpy_search import component_slices, shuffled
-from benchmarks.throughput.searches import layout, unflatten
+from benchmarks.throughput.problem import Search, layout, shape_components, shuffled, unflatten
 from edl_jax.config import EvolutionConfig
 from edl_jax.losses.networks import LOG_SCALE
-from edl_jax.objective.terms import NUM_PARTNERS, SCALE_GUARD_WEIGHT
+from edl_jax.objective.ranking import NUM_PARTNERS
+from edl_jax.objective.terms import SCALE_GUARD_WEIGHT
 from edl_jax.startup import num_processors
 
 with warnings.catch_warnings():  # EvoTorch uses what PyTorch deprecates
     warnings.simplefilter("ignore", FutureWarning)
+    warnings.simplefilter("ignore", DeprecationWarning)
     from evotorch import Problem
     from evotorch.algorithms import SNES
     from evotorch.tools.misc import set_default_logger_config
@@ -30,24 +29,16 @@ def sample_pairs(config: EvolutionConfig) -> tuple[torch.Tensor, torch.Tensor]:
     others = (labels + torch.randint(1, num_classes, (size,))) % num_classes
     lead = torch.rand(size)
     logits = torch.randn(size, num_classes)
-    rows = torch.arange(size)
-    for name, part in component_slices(config):
-        of_label, of_other = (rows[part], labels[part]), (rows[part], others[part])
-        match name:
-            case "near_uniform":
-                logits[part] *= 0.5 * lead[part, None]
-            case "flat_dirichlet":
-                logits[part] = logits[part].exponential_().log()
-            case "confident_right":
-                logits[of_label] += 2 + 12 * lead[part]
-            case "confident_wrong":
-                logits[of_other] += 2 + 12 * lead[part]
-            case "ambiguous":
-                shared = 2 + 6 * lead[part]
-                logits[of_other] += shared
-                logits[of_label] += shared + torch.randn(len(shared))
-            case "graded":
-                logits[of_label] += 28 * lead[part] - 14
+    shape_components(
+        config,
+        logits,
+        torch.arange(size),
+        labels,
+        others,
+        lead,
+        normal=torch.randn,
+        log_exponential=lambda shape: torch.empty(shape).exponential_().log(),
+    )
     order = torch.from_numpy(shuffled(size))
     return logits[order], labels[order]
 
@@ -111,8 +102,8 @@ def ranking(of_pairs: torch.Tensor, severity: torch.Tensor, margin: float) -> to
     return penalty / NUM_PARTNERS + SCALE_GUARD_WEIGHT * guard
 
 
-def make_search(config: EvolutionConfig) -> tuple[Callable[[int], None], int, Callable[..., Any]]:
-    """``run``, ``chunk`` and ``fitness`` of a :class:`benchmarks.throughput.searches.Search`."""
+def make_search(config: EvolutionConfig) -> Search:
+    """A search with SNES and a vectorised fitness."""
     set_default_logger_config(logger_level=logging.WARNING, override=True)
     torch.set_num_threads(num_processors())
     torch.manual_seed(0)
@@ -126,7 +117,9 @@ def make_search(config: EvolutionConfig) -> tuple[Callable[[int], None], int, Ca
         severity = -log_p.gather(1, labels[:, None])[:, 0]
         return ranking(losses(population, features(log_p, labels)), severity, margin)
 
-    def fitness(population: dict[str, np.ndarray], logits: Any, labels: Any) -> np.ndarray:
+    def fitness(
+        population: dict[str, np.ndarray], logits: np.ndarray, labels: np.ndarray
+    ) -> np.ndarray:
         tensors = {name: torch.tensor(array) for name, array in population.items()}
         return evaluate(tensors, torch.tensor(logits), torch.tensor(labels).long()).numpy()
 
@@ -144,4 +137,4 @@ def make_search(config: EvolutionConfig) -> tuple[Callable[[int], None], int, Ca
         vectorized=True,
     )
     searcher = SNES(problem, popsize=config.population_size, stdev_init=config.step_size)
-    return searcher.run, 1, fitness
+    return Search("SNES", searcher.run, 1, fitness)

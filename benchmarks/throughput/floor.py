@@ -10,15 +10,15 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.common.results_file import Row
 from benchmarks.common.timing import best_seconds
 from benchmarks.throughput import numpy_search
-from benchmarks.throughput.searches import layout
+from benchmarks.throughput.problem import layout
 from edl_jax.config import EvolutionConfig
 from edl_jax.losses.networks import activation
 from edl_jax.objective.synthetic import component_sizes
@@ -30,7 +30,9 @@ def _normal(x: np.ndarray) -> np.ndarray:
 
 
 # Each as XLA and as NumPy compute it; the better one counts.
-FUNCTIONS: dict[str, tuple[Callable[[jax.Array], jax.Array], Callable[[np.ndarray], Any]]] = {
+FUNCTIONS: dict[
+    str, tuple[Callable[[jax.Array], jax.Array], Callable[[np.ndarray], np.ndarray]]
+] = {
     "activation": (activation, numpy_search.activation),
     "softplus": (jax.nn.softplus, numpy_search.softplus),
     "exp": (jnp.exp, np.exp),
@@ -44,7 +46,7 @@ CACHED, LARGE = 2**17, 2**22
 def counts(config: EvolutionConfig) -> dict[str, int]:
     """How often each of :data:`FUNCTIONS` is evaluated in one generation of ``edl_jax``.
 
-    >>> from benchmarks.throughput.searches import PROBLEM
+    >>> from benchmarks.throughput.problem import PROBLEM
     >>> counts(PROBLEM)["activation"] == 64 * 2048 * 2 * 32
     True
     """
@@ -111,7 +113,7 @@ def nanoseconds(name: str, count: int) -> float:
     return 1e9 * min(times)
 
 
-def measure(config: EvolutionConfig, peak: float) -> dict[str, Any]:
+def measure(config: EvolutionConfig, peak: float) -> Row:
     """The floor of one generation of ``config``, a row of the results file.
 
     Args:

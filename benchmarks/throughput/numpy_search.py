@@ -1,62 +1,38 @@
-"""The pretraining problem of :mod:`benchmarks.throughput.searches` in plain NumPy, float32 throughout.
+"""The pretraining problem of :mod:`benchmarks.throughput.problem` in plain NumPy, all float32.
 
-The formulas are those of ``edl_jax.objective.synthetic``, ``networks`` and ``objectives``; a test holds the
-fitness against theirs.
+Candidate by candidate: each one's activations then fit into the cache. The formulas are those of
+``edl_jax.losses.networks``, ``edl_jax.objective.synthetic`` and ``edl_jax.objective.terms``; a test
+holds the fitness against theirs.
 """
-
-from collections.abc import Callable, Iterator
-from functools import cache
-from typing import Any
 
 import numpy as np
 
-from benchmarks.throughput.searches import layout, unflatten
+from benchmarks.throughput.problem import Search, layout, shape_components, shuffled, unflatten
 from edl_jax.config import EvolutionConfig
 from edl_jax.losses.networks import LOG_SCALE
-from edl_jax.objective.synthetic import component_sizes
-from edl_jax.objective.terms import NUM_PARTNERS, SCALE_GUARD_WEIGHT
+from edl_jax.objective.ranking import NUM_PARTNERS
+from edl_jax.objective.terms import SCALE_GUARD_WEIGHT
 
 
-def component_slices(config: EvolutionConfig) -> Iterator[tuple[str, slice]]:
-    """Which rows of a batch each component of the mixture fills, before they are shuffled."""
-    start = 0
-    for name, size in component_sizes(config.mixture, config.batch_size).items():
-        yield name, slice(start, start + size)
-        start += size
-
-
-@cache
-def shuffled(batch_size: int) -> np.ndarray:
-    """The rows of a batch in mixed order, the same one each generation."""
-    return np.random.default_rng(0).permutation(batch_size)
-
-
-def sample_pairs(rng: np.random.Generator, config: EvolutionConfig) -> tuple[Any, Any]:
+def sample_pairs(
+    rng: np.random.Generator, config: EvolutionConfig
+) -> tuple[np.ndarray, np.ndarray]:
     """Logits ``[batch_size, num_classes]`` and labels ``[batch_size]`` of the mixture."""
     size, num_classes = config.batch_size, config.num_classes
     labels = rng.integers(num_classes, size=size)
     others = (labels + rng.integers(1, num_classes, size=size)) % num_classes
     lead = rng.random(size, np.float32)
     logits = rng.standard_normal((size, num_classes), np.float32)
-    rows = np.arange(size)
-    for name, part in component_slices(config):
-        of_label, of_other = (rows[part], labels[part]), (rows[part], others[part])
-        match name:
-            case "near_uniform":
-                logits[part] *= 0.5 * lead[part, None]
-            case "flat_dirichlet":
-                shape = logits[part].shape
-                logits[part] = np.log(rng.standard_exponential(shape, np.float32))
-            case "confident_right":
-                logits[of_label] += 2 + 12 * lead[part]
-            case "confident_wrong":
-                logits[of_other] += 2 + 12 * lead[part]
-            case "ambiguous":
-                shared = 2 + 6 * lead[part]
-                logits[of_other] += shared
-                logits[of_label] += shared + rng.standard_normal(len(shared), np.float32)
-            case "graded":
-                logits[of_label] += 28 * lead[part] - 14
+    shape_components(
+        config,
+        logits,
+        np.arange(size),
+        labels,
+        others,
+        lead,
+        normal=lambda count: rng.standard_normal(count, np.float32),
+        log_exponential=lambda shape: np.log(rng.standard_exponential(shape, np.float32)),
+    )
     order = shuffled(size)
     return logits[order], labels[order]
 
@@ -121,13 +97,15 @@ def ranking(of_pairs: np.ndarray, severity: np.ndarray, margin: float) -> float:
     return penalty / NUM_PARTNERS + SCALE_GUARD_WEIGHT * guard
 
 
-def make_search(config: EvolutionConfig) -> tuple[Callable[[int], None], int, Callable[..., Any]]:
-    """``run``, ``chunk`` and ``fitness`` of a :class:`benchmarks.throughput.searches.Search`."""
+def make_search(config: EvolutionConfig) -> Search:
+    """A search with an ES whose mean is that of the best quarter, weighted."""
     shapes, rng = layout(config), np.random.default_rng(0)
     size = config.population_size
     margin = config.objective.margin
 
-    def fitness(population: dict[str, np.ndarray], logits: Any, labels: Any) -> np.ndarray:
+    def fitness(
+        population: dict[str, np.ndarray], logits: np.ndarray, labels: np.ndarray
+    ) -> np.ndarray:
         log_p = log_softmax(logits)
         x, severity = features(log_p, labels), -log_p[np.arange(len(labels)), labels]
         found = np.empty(len(population["mlp/0/biases"]), np.float32)
@@ -156,4 +134,4 @@ def make_search(config: EvolutionConfig) -> tuple[Callable[[int], None], int, Ca
             ranked = np.argsort(fitness(unflatten(candidates, shapes), *sample_pairs(rng, config)))
             mean = weights @ candidates[ranked[:parents]]
 
-    return run, 1, fitness
+    return Search("ES", run, 1, fitness)

@@ -10,10 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
+from benchmarks.common.results_file import Row
 from benchmarks.common.timing import log_log_slope, seconds
 from edl_jax.config import EvolutionConfig
+from edl_jax.objective.terms import make_objective
+from edl_jax.search.engine import make_evolution
 from edl_jax.startup import split_processors
 
 AXES: dict[str, tuple[int, ...]] = {
@@ -44,7 +48,7 @@ def forget_peak() -> None:
         switch.write_text("5")
 
 
-def measure(config: EvolutionConfig, repeats: int, target: float) -> dict[str, Any]:
+def measure(config: EvolutionConfig, repeats: int, target: float) -> Row:
     """Time and memory of one generation of ``config``, in this process.
 
     Returns:
@@ -52,11 +56,6 @@ def measure(config: EvolutionConfig, repeats: int, target: float) -> dict[str, A
       alone. ``buffer_bytes``: what the compiled search plans to hold. ``peak_bytes``: by how much
       its first call raised the process's resident memory.
     """
-    import jax
-
-    from edl_jax.objective.terms import make_objective
-    from edl_jax.search.engine import make_evolution
-
     evolution, objective = make_evolution(config), make_objective(config)
     state = jax.block_until_ready(evolution.init(jax.random.key(0)))
 
@@ -87,10 +86,10 @@ def measure_all(
     axes: Mapping[str, tuple[int, ...]],
     repeats: int = REPEATS,
     target: float = TARGET,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Row]:
     """A row for each size along each axis, the other sizes being those of ``problem``."""
-    spawn: Any = multiprocessing.get_context("spawn")
-    known: dict[EvolutionConfig, dict[str, Any]] = {}
+    spawn = multiprocessing.get_context("spawn")
+    known: dict[EvolutionConfig, Row] = {}
     with ProcessPoolExecutor(1, spawn, split_processors, max_tasks_per_child=1) as pool:
         for axis, sizes in axes.items():
             for size in sizes:
@@ -101,7 +100,7 @@ def measure_all(
                 yield {"axis": axis, "network": config.network, **of_axes, **known[config]}
 
 
-def slopes(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def slopes(rows: list[Row]) -> list[Row]:
     """Log-log slope of each quantity along each axis: over all sizes, and of the last step."""
     found = []
     for axis in dict.fromkeys(row["axis"] for row in rows):

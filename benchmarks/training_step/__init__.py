@@ -1,0 +1,1 @@
+"""What does a learned loss cost in a training step, and is the step a fast one?"""

@@ -5,58 +5,26 @@ settle it; and the whole step under some options of XLA's.
 """
 
 import multiprocessing
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import Any
 
-from edl_jax.startup import num_processors, split_processors
+import jax
+import jax.numpy as jnp
 
-# Settings of a process in which a step is timed; None is that of ``edl_jax.transfer``.
-VARIANTS: dict[str, str | None] = {
-    "a device of each processor": None,
-    "one device": "",
-    "one device, vectors of 512 bits": "--xla_cpu_prefer_vector_width=512",
-    "one device, fast math": "--xla_cpu_enable_fast_math=true",
-}
+from benchmarks.common.results_file import Row
+from benchmarks.common.timing import best_seconds
+from benchmarks.training_step.cells import batch, jax_step
+from benchmarks.training_step.convolutions import Convolution, convolutions
+from benchmarks.training_step.variants import VARIANTS, settle
+
 REPEATS = 15
 
 
-class Convolution(NamedTuple):
-    """A 3x3 convolution of square images, and how often a network has it."""
-
-    size: int
-    inputs: int
-    outputs: int
-    stride: int
-    times: int
-
-
-def convolutions(depth: int, width: int, image_size: int = 32) -> list[Convolution]:
-    """Those of a CIFAR residual network, the stem first.
-
-    >>> sum(conv.times for conv in convolutions(20, 16))
-    19
-    """
-    blocks = (depth - 2) // 6
-    found = [Convolution(image_size, 3, width, 1, 1)]
-    for stage in range(3):
-        size, channels = image_size // 2**stage, width * 2**stage
-        if stage:
-            found.append(Convolution(2 * size, channels // 2, channels, 2, 1))
-        found.append(Convolution(size, channels, channels, 1, 2 * blocks - (stage > 0)))
-    return found
-
-
-def in_xla(conv: Convolution, batch_size: int) -> tuple[float, float]:
-    """Seconds of the value, and of both gradients, of one convolution."""
-    import jax
-    import jax.numpy as jnp
-
-    from benchmarks.common.timing import best_seconds
-
+def in_xla(conv: Convolution, batch_size: int, repeats: int) -> tuple[float, float]:
+    """Seconds of the value, and of both gradients, of one convolution: the best of ``repeats``."""
     images = jnp.ones((batch_size, conv.size, conv.size, conv.inputs))
     kernel = jnp.ones((3, 3, conv.inputs, conv.outputs))
 
@@ -75,46 +43,30 @@ def in_xla(conv: Convolution, batch_size: int) -> tuple[float, float]:
     value, both = jax.jit(apply), jax.jit(gradients)
     of = value(images, kernel)
     return (
-        best_seconds(partial(value, images, kernel), REPEATS),
-        best_seconds(partial(both, images, kernel, of), REPEATS),
+        best_seconds(partial(value, images, kernel), repeats),
+        best_seconds(partial(both, images, kernel, of), repeats),
     )
 
 
-def in_torch(conv: Convolution, batch_size: int) -> tuple[float, float]:
+def in_torch(conv: Convolution, batch_size: int, repeats: int) -> tuple[float, float]:
     """The same in PyTorch, in the channels_last format."""
-    import torch
+    # torch need not be there
+    from benchmarks.training_step.torch_resnet import convolution_seconds  # noqa: PLC0415
 
-    from benchmarks.common.timing import best_seconds
-
-    torch.set_num_threads(num_processors())
-    form: Any = {"memory_format": torch.channels_last}
-    images = torch.ones(batch_size, conv.inputs, conv.size, conv.size).to(**form)
-    kernel = torch.ones(conv.outputs, conv.inputs, 3, 3).to(**form)
-    images.requires_grad_()
-    kernel.requires_grad_()
-
-    def apply() -> torch.Tensor:
-        return torch.nn.functional.conv2d(images, kernel, stride=conv.stride, padding=1)
-
-    out = apply()
-    of = torch.ones_like(out)
-    with torch.no_grad():
-        value = best_seconds(lambda: (apply(), None)[1], REPEATS)
-
-    def gradients() -> None:
-        torch.autograd.grad(out, (images, kernel), of, retain_graph=True)
-
-    return value, best_seconds(gradients, REPEATS)
+    return convolution_seconds(conv, batch_size, repeats)
 
 
-def convolution_rows(depth: int, width: int, batch_size: int) -> Iterator[dict[str, Any]]:
+def convolution_rows(depth: int, width: int, batch_size: int) -> Iterator[Row]:
     """A row for each convolution and implementation."""
-    implementations = {"edl_jax": in_xla} | ({"pytorch": in_torch} if find_spec("torch") else {})
+    implementations: dict[str, Callable[[Convolution, int, int], tuple[float, float]]]
+    implementations = {"edl_jax": in_xla}
+    if find_spec("torch"):
+        implementations["pytorch"] = in_torch
     spawn = multiprocessing.get_context("spawn")
     for name, measure in implementations.items():
         with ProcessPoolExecutor(1, spawn) as pool:
             for conv in convolutions(depth, width):
-                value, gradients = pool.submit(measure, conv, batch_size).result()
+                value, gradients = pool.submit(measure, conv, batch_size, REPEATS).result()
                 yield {
                     "implementation": name,
                     **conv._asdict(),
@@ -124,26 +76,15 @@ def convolution_rows(depth: int, width: int, batch_size: int) -> Iterator[dict[s
                 }
 
 
-def settle(flags: str | None) -> None:
-    """Settle this process, in which JAX has not begun."""
-    if flags is None:
-        split_processors()
-    elif flags:
-        os.environ["XLA_FLAGS"] = flags
-
-
 def step_seconds(model: str, width: int) -> float:
     """Shortest time of a step with cross-entropy."""
-    from benchmarks.common.timing import best_seconds
-    from benchmarks.training_step.__main__ import batch, jax_step
-
     run, _ = jax_step(model, width, "cross_entropy", *batch())
     return best_seconds(run, REPEATS)
 
 
-def variant_rows(model: str, width: int) -> Iterator[dict[str, Any]]:
-    """A row for each of :data:`VARIANTS`."""
-    spawn: Any = multiprocessing.get_context("spawn")
+def variant_rows(model: str, width: int) -> Iterator[Row]:
+    """A row for each of :data:`benchmarks.training_step.variants.VARIANTS`."""
+    spawn = multiprocessing.get_context("spawn")
     for name, flags in VARIANTS.items():
         with ProcessPoolExecutor(1, spawn, settle, (flags,)) as pool:
             took = pool.submit(step_seconds, model, width).result()

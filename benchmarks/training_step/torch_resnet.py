@@ -1,4 +1,4 @@
-"""The CIFAR residual networks of :mod:`edl_jax.training.models`, and their training step, in PyTorch.
+"""The residual networks of :mod:`edl_jax.training.models` and their training step, in PyTorch.
 
 Eager, in the channels_last memory format, as PyTorch's own guides advise for convolutions.
 """
@@ -11,6 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from benchmarks.common.timing import best_seconds
+from benchmarks.training_step.convolutions import Convolution
 from edl_jax.startup import num_processors
 
 
@@ -122,3 +124,26 @@ def make_step(
         return loss.item()
 
     return step
+
+
+def convolution_seconds(conv: Convolution, batch_size: int, repeats: int) -> tuple[float, float]:
+    """Seconds of the value, and of both gradients, of one convolution: the best of ``repeats``."""
+    torch.set_num_threads(num_processors())
+    form: Any = {"memory_format": torch.channels_last}
+    images = torch.ones(batch_size, conv.inputs, conv.size, conv.size).to(**form)
+    kernel = torch.ones(conv.outputs, conv.inputs, 3, 3).to(**form)
+    images.requires_grad_()
+    kernel.requires_grad_()
+
+    def apply() -> torch.Tensor:
+        return functional.conv2d(images, kernel, stride=conv.stride, padding=1)
+
+    out = apply()
+    of = torch.ones_like(out)
+    with torch.no_grad():
+        value = best_seconds(lambda: (apply(), None)[1], repeats)
+
+    def gradients() -> None:
+        torch.autograd.grad(out, (images, kernel), of, retain_graph=True)
+
+    return value, best_seconds(gradients, repeats)

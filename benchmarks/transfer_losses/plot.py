@@ -4,19 +4,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from benchmarks.transfer_losses.summary import REFERENCE, Line, by_cell, by_problem, noise_name
 from edl_jax import plots
 from edl_jax.losses.handmade import LOSSES
 from edl_jax.losses.learned import SHIPPED
 
-HIGHLIGHTED = {
+Style = dict[str, Any]
+
+HIGHLIGHTED: dict[str, Style] = {
     REFERENCE: {"color": "black", "linestyle": "--"},
     "edl-base": {"color": "tab:blue"},
     "edl-robust": {"color": "tab:orange"},
 }
-OTHER = {"color": "0.75", "linewidth": 1, "markersize": 3, "zorder": 1}
+OTHER: Style = {"color": "0.75", "linewidth": 1, "markersize": 3, "zorder": 1}
 PROTOCOLS = {"unaware": "rate chosen on clean labels", "aware": "rate chosen for the noise"}
 
 
@@ -29,8 +34,9 @@ def draw_noise(lines: Sequence[Line], path: Path) -> None:
     rates = sorted({x["label_noise"] for x in members if x["noise_kind"] == "symmetric"})
     asymmetric = sorted({x["label_noise"] for x in members if x["noise_kind"] != "symmetric"})
     names = [f"{100 * r:g} %" for r in rates] + [f"{100 * r:g} %\nasymmetric" for r in asymmetric]
-    with plots.plt.rc_context(plots.STYLE):
-        figure, axes = plots.plt.subplots(1, 2, figsize=(9, 3.8), sharey=True)
+    with matplotlib.rc_context(plots.STYLE):
+        figure = Figure(figsize=(9, 3.8))
+        axes = figure.subplots(1, 2, sharey=True)
         for axis, (protocol, title) in zip(axes, PROTOCOLS.items(), strict=True):
             shown = [x for x in members if not x["label_noise"] or x["protocol"] == protocol]
             for name in dict.fromkeys((*LOSSES, *HIGHLIGHTED)):
@@ -48,7 +54,7 @@ def draw_noise(lines: Sequence[Line], path: Path) -> None:
 
 
 def _over_noise(
-    axis: Any, lines: Sequence[Line], rates: list[float], asymmetric: list[float], style: Any
+    axis: Axes, lines: Sequence[Line], rates: list[float], asymmetric: list[float], style: Style
 ) -> None:
     places: dict[str, dict[int, float]] = {"symmetric": {}, "asymmetric": {}}
     for line in lines:
@@ -70,14 +76,10 @@ def draw_differences(lines: Sequence[Line], path: Path) -> None:
                 protocol = cell[0]["protocol"] if cell[0]["label_noise"] else "unaware"
                 rows.setdefault((problem, noise_name(cell[0])), {})[protocol] = shown
     tallest = [max(map(len, panels.values())) for panels in rows.values()]
-    with plots.plt.rc_context(plots.STYLE):
-        figure, axes = plots.plt.subplots(
-            len(rows),
-            2,
-            figsize=(8.5, 1.1 * len(rows) + 0.19 * sum(tallest)),
-            height_ratios=[size + 1 for size in tallest],
-            squeeze=False,
-        )
+    with matplotlib.rc_context(plots.STYLE):
+        figure = Figure(figsize=(8.5, 1.1 * len(rows) + 0.19 * sum(tallest)))
+        heights = [size + 1 for size in tallest]
+        axes = figure.subplots(len(rows), 2, height_ratios=heights, squeeze=False)
         previous = ""
         for pair, ((problem, noise), panels) in zip(axes, rows.items(), strict=True):
             for axis, protocol in zip(pair, PROTOCOLS, strict=True):
@@ -94,7 +96,7 @@ def draw_differences(lines: Sequence[Line], path: Path) -> None:
         plots.save(figure, path)
 
 
-def _panel(axis: Any, members: Sequence[Line]) -> None:
+def _panel(axis: Axes, members: Sequence[Line]) -> None:
     means = np.array([line["difference"] for line in members])
     bounds = np.array([line["interval"] for line in members]).T
     colors = ["tab:blue" if line["loss"] in SHIPPED else "0.5" for line in members]

@@ -6,17 +6,19 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.common.results_file import Row
+from benchmarks.transfer_losses.settings import PROBLEM
 from edl_jax.losses.handmade import LOSSES
 from edl_jax.losses.learned import SHIPPED
 from edl_jax.statistics import bootstrap_interval
 
-PROBLEM = ("dataset", "model", "width", "train_size", "epochs", "label_noise", "noise_kind")
 REFERENCE = "cross_entropy"
 
 Line = dict[str, Any]
+Place = tuple[Any, ...]
 
 
-def summarise(rows: Sequence[dict[str, Any]]) -> list[Line]:
+def summarise(rows: Sequence[Row]) -> list[Line]:
     """One line for each problem, noise level, protocol and loss.
 
     Args:
@@ -29,8 +31,8 @@ def summarise(rows: Sequence[dict[str, Any]]) -> list[Line]:
       ``from_best_interval``, ``best``); and the held-out accuracies of the tuning runs (``grid``).
       None where a figure is missing.
     """
-    groups: dict[tuple, dict[str, dict[int, dict[str, Any]]]] = {}
-    grids: dict[tuple, list[float]] = {}
+    groups: dict[Place, dict[str, dict[int, Row]]] = {}
+    grids: dict[Place, list[float]] = {}
     for row in rows:
         problem = tuple(row[field] for field in PROBLEM)
         if row["protocol"] == "tuning":
@@ -61,19 +63,21 @@ def summarise(rows: Sequence[dict[str, Any]]) -> list[Line]:
     return lines
 
 
-def place(line: Line) -> tuple:
+def place(line: Line) -> Place:
     """What is compared with each other: a sort key for problem, label noise and protocol."""
     protocols = ("unaware", "aware")
     noise = (line["noise_kind"] == "asymmetric", line["label_noise"])
     return (*(line[field] for field in PROBLEM[:5]), *noise, protocols.index(line["protocol"]))
 
 
-def _mean(seeds: dict[int, dict[str, Any]], field: str) -> float | None:
+def _mean(seeds: dict[int, Row], field: str) -> float | None:
     values = [row[field] for row in seeds.values()]
     return None if None in values else float(np.mean(values))
 
 
-def _paired(own: dict[int, Any], other: dict[int, Any]) -> tuple[float | None, Any]:
+def _paired(
+    own: dict[int, Row], other: dict[int, Row]
+) -> tuple[float | None, tuple[float, float] | None]:
     common = sorted(own.keys() & other.keys())
     points = [100 * (own[s]["test_accuracy"] - other[s]["test_accuracy"]) for s in common]
     if not points:

@@ -4,14 +4,15 @@
 writes ``docs/transfer_losses.md`` with every loss, and draws the pictures of both.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.common.results_file import RESULTS, between_marks
+from benchmarks.common.pages import DOCS, README, markdown_table, with_blocks
+from benchmarks.common.results_file import committed, read_results
+from benchmarks.transfer_losses.plot import draw_differences, draw_noise
 from benchmarks.transfer_losses.summary import (
     REFERENCE,
     Line,
@@ -23,8 +24,6 @@ from benchmarks.transfer_losses.summary import (
     summarise,
 )
 from edl_jax.losses.learned import SHIPPED, load_loss
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 def headline(lines: Iterable[Line]) -> str:
@@ -40,22 +39,25 @@ def headline(lines: Iterable[Line]) -> str:
     ]
     shown = dict.fromkeys(line["loss"] for line in shortened(members))
     found = {(x["loss"], x["label_noise"], x["protocol"]): x["test_accuracy"] for x in members}
-    out = [f"| test accuracy (%) | {' | '.join(columns.values())} |", "|---" * 4 + "|"]
+    rows = []
     for loss in shown:
         cells = [found.get((loss, *column)) for column in columns]
-        texts = ["" if value is None else f"{100 * value:.1f}" for value in cells]
-        out.append(f"| `{loss}` | {' | '.join(texts)} |")
-    return "\n".join(out)
+        rows.append([f"`{loss}`", *("" if x is None else f"{100 * x:.1f}" for x in cells)])
+    return markdown_table(["test accuracy (%)", *columns.values()], rows)
 
 
 def overview(lines: Sequence[Line]) -> str:
     """Cross-entropy, the shipped losses and the best hand-made loss: a row for each comparison."""
-    out = [
-        "| problem | label noise | rate chosen | cross-entropy (CE, %) | "
-        + " | ".join(f"`{name}` − CE" for name in SHIPPED)
-        + " | best hand-made − CE | `edl-robust` − best hand-made |",
-        "|---" * (6 + len(SHIPPED)) + "|",
+    headings = [
+        "problem",
+        "label noise",
+        "rate chosen",
+        "cross-entropy (CE, %)",
+        *(f"`{name}` − CE" for name in SHIPPED),
+        "best hand-made − CE",
+        "`edl-robust` − best hand-made",
     ]
+    rows = []
     for problem, members in by_problem(lines):
         title = problem
         for cell in by_cell(members):
@@ -67,22 +69,27 @@ def overview(lines: Sequence[Line]) -> str:
             cells += [_less(of.get(name), "difference") for name in SHIPPED]
             cells.append(f"`{best['loss']}` {_less(best, 'difference')}" if best else "")
             cells.append(_less(of.get("edl-robust"), "from_best"))
-            out.append(f"| {' | '.join(cells)} |")
+            rows.append(cells)
             title = ""
-    return "\n".join(out)
+    return markdown_table(headings, rows)
 
 
 def markdown(lines: Sequence[Line]) -> str:
     """All lines, a Markdown table for each problem."""
+    headings = [
+        "label noise",
+        "rate chosen",
+        "loss",
+        "lr",
+        "test accuracy (%)",
+        "less cross-entropy",
+        "less the best hand-made",
+        "ECE",
+        "seeds",
+    ]
     out = []
     for problem, members in by_problem(lines):
-        out += [
-            f"### {problem}",
-            "",
-            "| label noise | rate chosen | loss | lr | test accuracy (%) | less cross-entropy "
-            "| less the best hand-made | ECE | seeds |",
-            "|---" * 9 + "|",
-        ]
+        rows = []
         for line in members:
             is_best = line["loss"] == line["best"]
             cells = [
@@ -96,9 +103,9 @@ def markdown(lines: Sequence[Line]) -> str:
                 "" if line["ece"] is None else f"{line['ece']:.3f}",
                 f"{line['num_seeds']}",
             ]
-            out.append(f"| {' | '.join(cells)} |")
-        out.append("")
-    return "\n".join(out).rstrip()
+            rows.append(cells)
+        out.append(f"### {problem}\n\n{markdown_table(headings, rows)}")
+    return "\n\n".join(out)
 
 
 def protocol_name(line: Line) -> str:
@@ -117,44 +124,61 @@ def _less(line: Line | None, to: str) -> str:
 
 def spread(lines: Sequence[Line]) -> str:
     """How much accuracy depends on the learning rate, a Markdown table for each problem."""
+    headings = [
+        "label noise",
+        "loss",
+        "best rate",
+        "accuracy on the noisy training labels (%)",
+        "held-out accuracy: worst, median, best (%)",
+        "rates tried",
+    ]
     out = []
     for problem, members in by_problem(lines):
-        out += [
-            f"### {problem}: learning rates",
-            "",
-            "| label noise | loss | best rate | accuracy on the noisy training labels (%) | "
-            "held-out accuracy: worst, median, best (%) | rates tried |",
-            "|---" * 6 + "|",
-        ]
+        rows = []
         for line in members:
             if line["protocol"] == "aware" and line["grid"]:
                 grid = 100 * np.array(line["grid"])
-                out.append(
-                    f"| {noise_name(line)} | {line['loss']} | {line['learning_rate']:g} | "
-                    f"{100 * line['train_accuracy']:.1f} | "
-                    f"{grid[0]:.1f}, {np.median(grid):.1f}, {grid[-1]:.1f} | {len(grid)} |"
+                rows.append(
+                    [
+                        noise_name(line),
+                        line["loss"],
+                        f"{line['learning_rate']:g}",
+                        f"{100 * line['train_accuracy']:.1f}",
+                        f"{grid[0]:.1f}, {np.median(grid):.1f}, {grid[-1]:.1f}",
+                        f"{len(grid)}",
+                    ]
                 )
-        out.append("")
-    return "\n".join(out).rstrip()
+        out.append(f"### {problem}: learning rates\n\n{markdown_table(headings, rows)}")
+    return "\n\n".join(out)
 
 
 def scales(lines: Sequence[Line]) -> str:
     """The best learning rate of each shipped loss with and without its scale."""
-    out = [
-        "| label noise | loss | scale | best rate, as shipped | "
-        "best rate of the unscaled network | best rate of cross-entropy |",
-        "|---" * 6 + "|",
+    headings = [
+        "label noise",
+        "loss",
+        "scale",
+        "best rate, as shipped",
+        "best rate of the unscaled network",
+        "best rate of cross-entropy",
     ]
+    rows = []
     members = [x for x in lines if x["model"] == "mlp" and x["protocol"] == "aware"]
     reference = {place(x): x["learning_rate"] for x in members if x["loss"] == REFERENCE}
     for line in members:
         if line["loss"] in SHIPPED:
             scale, rate = float(load_loss(line["loss"]).scale), line["learning_rate"]
-            out.append(
-                f"| {noise_name(line)} | {line['loss']} | {scale:.3g} | {rate:g} | "
-                f"{scale * rate:.2g} | {reference[place(line)]:g} |"
+            rows.append(
+                [
+                    noise_name(line),
+                    line["loss"],
+                    f"{scale:.3g}",
+                    f"{rate:g}",
+                    f"{scale * rate:.2g}",
+                    f"{reference[place(line)]:g}",
+                ]
             )
-    return "\n".join(out)
+    return markdown_table(headings, rows)
 
 
 def page(content: dict[str, Any], lines: Sequence[Line]) -> str:
@@ -164,9 +188,11 @@ def page(content: dict[str, Any], lines: Sequence[Line]) -> str:
     mlp = next(name for name, members in by_problem(lines) if members[0]["model"] == "mlp")
     return f"""# Transfer of losses
 
-Made by `python -m benchmarks.transfer_losses.table` from `benchmarks/results/transfer_losses.json`, whose
-rows come from `python -m benchmarks.transfer_losses` at commits {", ".join(commits)} with jax
-{versions["jax"]}, flax {versions["flax"]} and optax {versions["optax"]} on {versions["device"]}.
+Made by `python -m benchmarks.transfer_losses.table` from `benchmarks/results/transfer_losses.json`,
+whose rows come from `python -m benchmarks.transfer_losses` at commits
+{", ".join(commits)}
+with jax {versions["jax"]}, flax {versions["flax"]} and optax {versions["optax"]} on
+{versions["device"]}.
 Differences are in points of test accuracy at the end of training, paired by seed, with a 95 %
 bootstrap interval. *aware*: the learning rate is chosen on held-out training images with the same
 noise; *unaware*: on clean ones, then used under noise. Asymmetric noise turns a class into one
@@ -202,21 +228,18 @@ rate of the unscaled network follows from that of the shipped loss. Here: {mlp}.
 
 def print_table(path: Path) -> None:
     """Print the table of the results file ``path``."""
-    print(markdown(summarise(json.loads(path.read_text())["rows"])))
+    print(markdown(summarise(read_results(path)["rows"])))
 
 
 def main() -> None:
     """Make everything anew from the committed results."""
-    from benchmarks.transfer_losses.plot import draw_differences, draw_noise
-
-    content = json.loads((RESULTS / "transfer_losses.json").read_text())
+    content = committed("transfer_losses")
     lines = summarise(content["rows"])
-    readme = ROOT / "README.md"
-    text = between_marks(readme.read_text(), "headline", headline(lines))
-    readme.write_text(between_marks(text, "transfer_losses", overview(lines)))
-    (ROOT / "docs" / "transfer_losses.md").write_text(page(content, lines))
-    draw_noise(lines, ROOT / "docs" / "transfer_noise.png")
-    draw_differences(lines, ROOT / "docs" / "transfer_losses.png")
+    tables = {"headline": headline(lines), "transfer_losses": overview(lines)}
+    README.write_text(with_blocks(README.read_text(), tables))
+    (DOCS / "transfer_losses.md").write_text(page(content, lines))
+    draw_noise(lines, DOCS / "transfer_noise.png")
+    draw_differences(lines, DOCS / "transfer_losses.png")
 
 
 if __name__ == "__main__":

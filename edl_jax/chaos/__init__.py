@@ -5,6 +5,6 @@
 
 from edl_jax.chaos.laws import Law
 from edl_jax.chaos.maps import MAPS, ChaoticMap
-from edl_jax.chaos.streams import DYNAMICS, ORBITS, Stream, make_stream
+from edl_jax.chaos.streams import Stream, make_stream
 
-__all__ = ["DYNAMICS", "MAPS", "ORBITS", "ChaoticMap", "Law", "Stream", "make_stream"]
+__all__ = ["MAPS", "ChaoticMap", "Law", "Stream", "make_stream"]

@@ -12,18 +12,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from edl_jax.chaos.maps import MAPS, ChaoticMap
+from edl_jax.chaos.maps import MAPS, ChaoticMap, State
+from edl_jax.config import DYNAMICS, ORBITS
 from edl_jax.errors import require_one_of
-
-State = Any
-
-DYNAMICS = ("chaotic", "shuffled", "iid")
-ORBITS = ("element", "sequence")
 
 # Places in which a shuffled stream keeps values back: the order of an orbit that forgets one bit
 # a step is gone long before a value has waited this long on average.
@@ -57,8 +52,8 @@ def make_stream(map_name: str, dynamics: str = "chaotic", orbits: str = "element
 
     Args:
       map_name: a name in :data:`edl_jax.chaos.MAPS`.
-      dynamics: one of :data:`DYNAMICS`.
-      orbits: one of :data:`ORBITS`; without meaning for ``iid``.
+      dynamics: one of :data:`edl_jax.config.DYNAMICS`.
+      orbits: one of :data:`edl_jax.config.ORBITS`; without meaning for ``iid``.
 
     Raises:
       OptionError: an unknown name.

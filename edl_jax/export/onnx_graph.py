@@ -2,13 +2,13 @@
 
 Its inputs are ``logits``, float32 (batch, classes), and ``labels``: int64 class ids (batch), or
 float32 class weights (batch, classes). Its output is ``losses``, float32 (batch), unreduced. The
-steps are those of :mod:`edl_jax.export.torch_loss`: a network works on L labels of each example at once,
-the one given, or, for class weights, every one. There is no gradient in it: what trains with ONNX
-graphs derives gradients itself.
+steps are those of :mod:`edl_jax.export.torch_loss`: a network works on L labels of each example at
+once, the one given, or, for class weights, every one. There is no gradient in it: what trains with
+ONNX graphs derives gradients itself.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
@@ -20,6 +20,14 @@ from edl_jax.losses.networks import LOG_SCALE, MIN_LOG_PROB
 OPSET, IR_VERSION = 18, 8  # both of ONNX 1.13 (2022)
 FLOAT, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
 Name = str
+Params = Mapping[str, np.ndarray]
+Input = Name | float | list[int] | np.ndarray | np.generic
+
+
+class _Op(Protocol):
+    """Adds a node of one kind."""
+
+    def __call__(self, *inputs: Input, **attributes: int) -> Name: ...
 
 
 class _Ops:
@@ -29,11 +37,11 @@ class _Ops:
     """
 
     def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
 
-    def __getattr__(self, op: str) -> Callable[..., Name]:
-        def add(*inputs: Any, **attributes: Any) -> Name:
+    def __getattr__(self, op: str) -> _Op:
+        def add(*inputs: Input, **attributes: Any) -> Name:
             names = [x if isinstance(x, str) else self._constant(x) for x in inputs]
             output = f"{op}_{len(self.nodes)}"
             self.nodes.append(helper.make_node(op, names, [output], **attributes))
@@ -41,7 +49,7 @@ class _Ops:
 
         return add
 
-    def _constant(self, value: Any) -> Name:
+    def _constant(self, value: float | list[int] | np.ndarray | np.generic) -> Name:
         array = np.asarray(value)
         array = array.astype(np.int64 if array.dtype.kind == "i" else np.float32)
         name = f"constant_{len(self.constants)}"
@@ -49,13 +57,19 @@ class _Ops:
         return name
 
 
-def make_model(loss: LearnedLoss, num_classes: int | None = None, soft_labels: bool = False) -> Any:
-    """The ``onnx.ModelProto`` of ``loss``, checked.
+def make_model(
+    loss: LearnedLoss, num_classes: int | None = None, soft_labels: bool = False
+) -> onnx.ModelProto:
+    """The ONNX model of ``loss``, checked.
 
     Args:
       loss: a learned loss.
       num_classes: fixes the number of classes; ``None`` leaves it open.
       soft_labels: labels are class weights instead of class ids.
+
+    >>> from edl_jax.losses import load_loss
+    >>> [given.name for given in make_model(load_loss("edl-base")).graph.input]
+    ['logits', 'labels']
     """
     ops = _Ops()
     losses = _losses(ops, loss, soft_labels)
@@ -117,7 +131,7 @@ def _activation(ops: _Ops, x: Name) -> Name:
     return ops.Div(x, ops.Sqrt(ops.Add(ops.Mul(x, x), 1.0)))
 
 
-def _mlp(ops: _Ops, params: dict[str, np.ndarray], x: Name) -> Name:
+def _mlp(ops: _Ops, params: Params, x: Name) -> Name:
     for i in range(3):
         x = ops.Add(ops.MatMul(x, params[f"mlp/{i}/weights"]), params[f"mlp/{i}/biases"])
         x = _activation(ops, x) if i < 2 else ops.Softplus(x)
@@ -128,7 +142,7 @@ def _mlp(ops: _Ops, params: dict[str, np.ndarray], x: Name) -> Name:
 # under each label, (batch, L).
 
 
-def _symmetric(ops: _Ops, params: Any, log_p: Name, y: Name, classes: Name) -> Name:
+def _symmetric(ops: _Ops, params: Params, log_p: Name, y: Name, classes: Name) -> Name:
     p = ops.Exp(log_p)
     log_p_y = ops.GatherElements(log_p, y, axis=1)
     top_class = ops.ArgMax(log_p, axis=-1, keepdims=1)
@@ -147,7 +161,7 @@ def _symmetric(ops: _Ops, params: Any, log_p: Name, y: Name, classes: Name) -> N
     return _mlp(ops, params, ops.Concat(*(ops.Unsqueeze(f, [-1]) for f in features), axis=-1))
 
 
-def _deepset(ops: _Ops, params: Any, log_p: Name, y: Name, classes: Name) -> Name:
+def _deepset(ops: _Ops, params: Params, log_p: Name, y: Name, classes: Name) -> Name:
     weights, biases = params["class/weights"], params["class/biases"]
     of_p = ops.Add(ops.Mul(ops.Unsqueeze(ops.Exp(log_p), [-1]), weights[0]), biases)
     of_zero = biases / np.sqrt(1 + np.square(biases))
@@ -162,13 +176,13 @@ def _deepset(ops: _Ops, params: Any, log_p: Name, y: Name, classes: Name) -> Nam
     return _mlp(ops, params, ops.Add(every, ops.Sub(of_label, without)))
 
 
-def _concat(ops: _Ops, params: Any, log_p: Name, y: Name, classes: Name) -> Name:
+def _concat(ops: _Ops, params: Params, log_p: Name, y: Name, classes: Name) -> Name:
     one_hot = ops.Cast(ops.Equal(ops.Unsqueeze(y, [-1]), classes), to=FLOAT)
     p = ops.Expand(ops.Unsqueeze(ops.Exp(log_p), [-2]), ops.Shape(one_hot))
     return _mlp(ops, params, ops.Concat(p, one_hot, axis=-1))
 
 
-def _taylor(ops: _Ops, params: Any, log_p: Name, y: Name, classes: Name) -> Name:
+def _taylor(ops: _Ops, params: Params, log_p: Name, y: Name, classes: Name) -> Name:
     theta = params["theta"]
 
     def polynomial(y: float, p: Name) -> Name:

@@ -3,7 +3,7 @@
 All of them are called like optax's cross-entropies. Nothing here knows how a loss is searched for.
 """
 
-from edl_jax.losses.base import Loss, as_pytree, every_label, log_softmax
+from edl_jax.losses.base import FullLoss, Loss, as_pytree, every_label, log_softmax
 from edl_jax.losses.handmade import LOSSES, Classes, Handmade
 from edl_jax.losses.learned import (
     ARTIFACT,
@@ -21,6 +21,7 @@ __all__ = [
     "LOSSES",
     "SHIPPED",
     "Classes",
+    "FullLoss",
     "Handmade",
     "LearnedLoss",
     "Loss",

@@ -9,13 +9,13 @@ import io
 import json
 import math
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from edl_jax.errors import EdlError
-from edl_jax.files import atomic_write
+from edl_jax.errors import EdlError, cannot, one_line
+from edl_jax.files import Json, atomic_write
 
 FORMAT, FORMAT_VERSION = "edl_jax-loss", 1
 MAX_FILE_BYTES = 64 * 2**20
@@ -25,7 +25,7 @@ _MAX_SPEC_BYTES = 2**20
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-def checksum(params: dict[str, np.ndarray]) -> str:
+def checksum(params: Mapping[str, np.ndarray]) -> str:
     """SHA-256 over names, shapes and bytes of the arrays, in order of their names."""
     digest = hashlib.sha256()
     for name in sorted(params):
@@ -35,7 +35,7 @@ def checksum(params: dict[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def write(path: str | Path, params: dict[str, np.ndarray], spec: dict[str, Any]) -> None:
+def write(path: str | Path, params: Mapping[str, np.ndarray], spec: Mapping[str, object]) -> None:
     """Write ``params`` and ``spec`` to ``path``, atomically.
 
     Args:
@@ -57,7 +57,7 @@ def write(path: str | Path, params: dict[str, np.ndarray], spec: dict[str, Any])
             archive.writestr(zipfile.ZipInfo(name, _EPOCH), content)
 
 
-def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def read(path: str | Path) -> tuple[dict[str, np.ndarray], Json]:
     """Read what :func:`write` wrote: ``(params, spec)``.
 
     Raises:
@@ -75,13 +75,12 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     except EdlError as error:
         raise EdlError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from None
     except OSError as error:
-        raise EdlError(f"cannot read {path}: {error.strerror or error}") from None
+        raise cannot("read", path, error) from None
     except Exception as error:  # zipfile and zlib raise many kinds for a damaged file
-        reason = str(error) or type(error).__name__
-        raise EdlError(f"{path}: not a learned loss, or damaged ({reason})") from None
+        raise EdlError(f"{path}: not a learned loss, or damaged ({one_line(error)})") from None
 
 
-def _read_archive(archive: zipfile.ZipFile) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def _read_archive(archive: zipfile.ZipFile) -> tuple[dict[str, np.ndarray], Json]:
     members = {info.filename: info for info in archive.infolist()}
     if len(members) != len(archive.infolist()):
         raise EdlError("a name occurs twice in the archive")

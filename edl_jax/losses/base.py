@@ -1,14 +1,31 @@
 """What every loss is, and the few functions that all code about losses needs."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
 """``loss(logits, labels) -> losses``: float logits (..., num_classes), integer labels (...)."""
+
+
+class FullLoss(Protocol):
+    """A loss in optax's convention, as :class:`LearnedLoss` and :class:`Handmade` are.
+
+    Labels are integers, one-hot or soft; ``axis`` is that of the classes, and where ``where`` is
+    False a class is absent. Losses are not reduced.
+    """
+
+    def __call__(
+        self,
+        logits: ArrayLike,
+        labels: ArrayLike,
+        axis: int = -1,
+        where: ArrayLike | None = None,
+    ) -> jax.Array: ...
 
 
 def log_softmax(logits: jax.Array) -> jax.Array:
@@ -29,7 +46,11 @@ def log_softmax(logits: jax.Array) -> jax.Array:
 
 
 def every_label(loss: Loss, logits: jax.Array) -> jax.Array:
-    """The loss of each prediction under each label: (..., num_classes), label on the last axis."""
+    """The loss of each prediction under each label: (..., num_classes), label on the last axis.
+
+    >>> every_label(lambda logits, labels: labels + logits[..., 0], jnp.array([[5.0, 7.0]]))
+    Array([[5., 6.]], dtype=float32)
+    """
     num_classes = logits.shape[-1]
 
     def of_label(label: jax.Array) -> jax.Array:
@@ -38,8 +59,8 @@ def every_label(loss: Loss, logits: jax.Array) -> jax.Array:
     return jax.vmap(of_label, out_axes=-1)(jnp.arange(num_classes))
 
 
-def as_pytree(loss: Loss) -> Any:
-    """Make ``loss`` an argument that jit accepts; a loss that is a pytree of arrays is one."""
+def as_pytree(loss: Loss) -> Loss:
+    """``loss`` as an argument that jit accepts; a loss that is a pytree of arrays is one."""
     arrays = (jax.Array, np.ndarray, float, int)
     if all(isinstance(leaf, arrays) for leaf in jax.tree.leaves(loss)):
         return loss

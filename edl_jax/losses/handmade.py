@@ -274,7 +274,9 @@ def _tempered_normaliser(t: float, log_p: jax.Array, present: jax.Array) -> jax.
 
 
 @_tempered_normaliser.defjvp
-def _tempered_normaliser_jvp(t, primals, tangents):  # type: ignore[no-untyped-def]
+def _tempered_normaliser_jvp(
+    t: float, primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
+) -> tuple[jax.Array, jax.Array]:
     log_p, present = primals
     c = _tempered_normaliser(t, log_p, present)
     # Implicit differentiation: dc is the mean of d log_p with the weights r**t.

@@ -1,21 +1,21 @@
-"""Classification losses: the learned ones, and by name the hand-made ones beside them."""
+"""Learned losses, and how any loss is found by its name or path."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from edl_jax.errors import EdlError
-from edl_jax.files import path_exists
+from edl_jax.files import Json, path_exists
 from edl_jax.losses import artifact
-from edl_jax.losses.base import every_label
+from edl_jax.losses.base import FullLoss, every_label
 from edl_jax.losses.handmade import LOSSES
 from edl_jax.losses.networks import NetworkSpec, Params
 from edl_jax.losses.scale import descent_scale
@@ -54,10 +54,10 @@ class LearnedLoss:
 
     def __call__(
         self,
-        logits: jax.Array,
-        labels: jax.Array,
+        logits: ArrayLike,
+        labels: ArrayLike,
         axis: int = -1,
-        where: jax.Array | None = None,
+        where: ArrayLike | None = None,
     ) -> jax.Array:
         """Loss of each example, unreduced.
 
@@ -104,7 +104,7 @@ class LearnedLoss:
         return self.scale * jnp.sum(weighted, axis=-1)
 
     @property
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> Json:
         """How the loss was made: config, seed, versions, figures."""
         return json.loads(self.provenance_json)
 
@@ -179,7 +179,7 @@ def _read(path: Path) -> LearnedLoss:
     )
 
 
-def resolve_loss(source: str | Path) -> Callable[..., jax.Array]:
+def resolve_loss(source: str | Path) -> FullLoss:
     """A hand-made loss by its name in :data:`LOSSES`, or whatever :func:`load_loss` takes.
 
     Raises:
@@ -194,7 +194,7 @@ def resolve_loss(source: str | Path) -> Callable[..., jax.Array]:
 
 
 def make_learned_loss(
-    spec: NetworkSpec, params: Params, provenance: Mapping[str, Any] | None = None
+    spec: NetworkSpec, params: Params, provenance: Mapping[str, object] | None = None
 ) -> LearnedLoss:
     """Freeze evolved parameters into a loss, its scale fixed by :func:`descent_scale`."""
     scale = descent_scale(jax.tree_util.Partial(spec.build().apply, params), spec.num_classes)

@@ -4,22 +4,29 @@ Pairs are drawn here, losses are ranked and rehearsed on them, and a loss's prop
 """
 
 from edl_jax.objective.properties import Properties, loss_profile, measure_properties
+from edl_jax.objective.ranking import (
+    HeldOut,
+    held_out,
+    rank_agreement,
+    ranking_penalty,
+    severities,
+)
 from edl_jax.objective.rehearsal import rehearse
 from edl_jax.objective.synthetic import COMPONENTS, Pairs, sample_pairs
 from edl_jax.objective.terms import (
     TERMS,
-    HeldOut,
+    Candidate,
     Objective,
     Problem,
-    held_out,
     make_objective,
-    rank_agreement,
+    noisy_losses,
     sample_problem,
 )
 
 __all__ = [
     "COMPONENTS",
     "TERMS",
+    "Candidate",
     "HeldOut",
     "Objective",
     "Pairs",
@@ -29,8 +36,11 @@ __all__ = [
     "loss_profile",
     "make_objective",
     "measure_properties",
+    "noisy_losses",
     "rank_agreement",
+    "ranking_penalty",
     "rehearse",
     "sample_pairs",
     "sample_problem",
+    "severities",
 ]

@@ -1,10 +1,12 @@
-"""Measurable properties of any loss, learned or hand-made."""
+"""Measurable properties of any loss, learned or hand-made, and its shape."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from edl_jax.config import MixtureConfig
@@ -13,6 +15,9 @@ from edl_jax.objective.synthetic import sample_pairs
 
 PROFILE_POINTS = (0.001, 0.1, 0.5, 0.9, 0.999)
 NUM_SAMPLES = 1024
+
+SHAPE_TICKS = {p: math.log(p / (1 - p)) for p in (1e-4, 1e-3, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)}
+"""Where probabilities of the true class stand on the axis of :class:`Shape`."""
 
 
 def profile_logits(p_y: jax.Array, num_classes: int = 10) -> jax.Array:
@@ -53,6 +58,36 @@ def loss_profile(
     return profile(as_pytree(loss), logits)
 
 
+class Shape(NamedTuple):
+    """A loss as it is drawn, from predictions that are wrong to those that are right.
+
+    Attributes:
+      logit: the axis, ``log(p_y / (1 - p_y))``, float64 of shape (n,).
+      p_y: probability of the true class, float64 of shape (n,).
+      values: the loss less its value at the right end, float32 of shape (n,).
+      gradients: its gradient in the true logit, float32 of shape (n,).
+    """
+
+    logit: np.ndarray
+    p_y: np.ndarray
+    values: np.ndarray
+    gradients: np.ndarray
+
+
+def loss_shape(loss: Loss, num_classes: int = 10) -> Shape:
+    """The curves of ``loss`` between p_y = 0.00005 and 0.9997; see :func:`loss_profile`.
+
+    >>> from edl_jax.losses import LOSSES
+    >>> shape = loss_shape(LOSSES["cross_entropy"])
+    >>> bool(np.allclose(shape.gradients, shape.p_y - 1, atol=1e-5))
+    True
+    """
+    logit = np.linspace(-10.0, 8.0, 181)
+    p_y = 1 / (1 + np.exp(-logit))
+    values, gradients = map(np.asarray, loss_profile(loss, jnp.asarray(p_y), num_classes))
+    return Shape(logit, p_y, values - values[-1], gradients)
+
+
 def _minimisers(loss: Loss, q: jax.Array) -> jax.Array:
     """Where Adam brings p from uniform when the expected loss E_q L falls; shape of ``q``."""
     optimizer = optax.adam(optax.cosine_decay_schedule(0.1, 1000))
@@ -71,7 +106,7 @@ def _minimisers(loss: Loss, q: jax.Array) -> jax.Array:
 
 
 class Properties(NamedTuple):
-    """What can be said of a loss without training with it; see :func:`properties`.
+    """What can be said of a loss without training with it; see :func:`measure_properties`.
 
     Attributes:
       permutation_error: largest relative change of the loss when the classes are relabelled, 0
@@ -98,6 +133,20 @@ class Properties(NamedTuple):
     gradient_wrong: float
     gradient_right: float
     finite: bool
+
+
+PROPERTY_TITLES = {
+    "permutation_error": "relabelling error",
+    "monotonicity": "share with negative true-logit gradient",
+    "calibration": "minimiser keeps argmax q",
+    "properness_gap": "properness gap",
+    "symmetry_gap": "symmetry gap",
+    "gradient_wrong": "logit gradient at p_y = 1e-7",
+    "gradient_uniform": "logit gradient at p_y = 1/K",
+    "gradient_right": "logit gradient at p_y = 0.999",
+    "finite": "finite at logits of ±10⁴",
+}
+"""What a table calls the fields of :class:`Properties`, in the order of its rows."""
 
 
 def measure_properties(loss: Loss, num_classes: int = 10) -> Properties:

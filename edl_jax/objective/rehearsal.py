@@ -9,7 +9,7 @@ one is kept whose students do best. After the rejection test of EvoMAL (Raymond 
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -54,7 +54,11 @@ def sample_task(key: jax.Array, label_noise: jax.Array | float) -> Task:
     return Task(1.5 + centres[labels] + noise, labels, given)
 
 
-def _init_student(key: jax.Array) -> list[jax.Array]:
+_Weights = list[jax.Array]
+_Training = tuple[_Weights, optax.OptState]
+
+
+def _init_student(key: jax.Array) -> _Weights:
     sizes = (NUM_INPUTS, WIDTH, WIDTH, NUM_CLASSES)
     keys = jax.random.split(key, len(sizes) - 1)
     he = jax.nn.initializers.he_normal()
@@ -63,7 +67,7 @@ def _init_student(key: jax.Array) -> list[jax.Array]:
     ]
 
 
-def _student(weights: list[jax.Array], inputs: jax.Array) -> jax.Array:
+def _student(weights: _Weights, inputs: jax.Array) -> jax.Array:
     *hidden, last = weights
     for matrix in hidden:
         inputs = jax.nn.relu(inputs @ matrix)
@@ -93,10 +97,10 @@ def student_accuracy(
     schedule = optax.warmup_cosine_decay_schedule(0.0, 1.0, warmup, NUM_STEPS)
     optimizer = optax.sgd(lambda step: learning_rate * schedule(step), momentum=0.9, nesterov=True)
 
-    def objective(weights: list[jax.Array], rows: jax.Array) -> jax.Array:
+    def objective(weights: _Weights, rows: jax.Array) -> jax.Array:
         return jnp.mean(loss(_student(weights, task.inputs[rows]), task.given[rows]))
 
-    def step(carry: tuple[Any, Any], number: jax.Array) -> tuple[tuple[Any, Any], None]:
+    def step(carry: _Training, number: jax.Array) -> tuple[_Training, None]:
         weights, state = carry
         key = jax.random.fold_in(batch_key, number)
         rows = jax.random.randint(key, (BATCH_SIZE,), 0, NUM_TRAIN)

@@ -3,32 +3,31 @@
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import ClassVar, TypeGuard
 
 from edl_jax import cli, pretrain, transfer
-from edl_jax.errors import EdlError
-from edl_jax.files import path_exists, read_json
+from edl_jax.errors import EdlError, cannot
+from edl_jax.files import Json, path_exists, read_json
 from edl_jax.runs.directory import CONFIG, METRICS, SUMMARY
+from edl_jax.runs.history import Row, thinned
+from edl_jax.search.presets import PRESETS, PretrainConfig
+from edl_jax.transfer import TransferConfig
 
-Row = dict[str, Any]
 _MOST_BYTES, _MOST_SUMMARY_BYTES = 2**20, 64 * 2**20
 _FIGURES = ("held_out_discordance", "held_out_tau", "scale", "wall_time_s")
 _MEASURED = ("test_accuracy", "nll", "ece")
 
 
 @dataclass(frozen=True)
-class Run:
+class _Finished:
     """A finished run.
 
     Attributes:
       path: its directory.
       name: what the report calls it: the directory's name, or the path where two have the same.
-      command: ``"pretrain"`` or ``"transfer"``.
-      config: its :class:`edl_jax.search.presets.PretrainConfig` or
-        :class:`edl_jax.transfer.TransferConfig`.
       history: rows of ``metrics.jsonl``, those of a long search thinned; a number that is not
         finite is ``None``.
       summary: what ``summary.json`` holds.
@@ -36,17 +35,37 @@ class Run:
 
     path: Path
     name: str
-    command: str
-    config: Any
     history: tuple[Row, ...]
-    summary: Mapping[str, Any]
+    summary: Json
+
+
+@dataclass(frozen=True)
+class PretrainRun(_Finished):
+    """A finished search, and its configuration."""
+
+    command: ClassVar[str] = "pretrain"
+    config: PretrainConfig
 
     @property
-    def defaults(self) -> dict[str, Any]:
-        """What the run would have recorded without an option, but for its preset."""
-        if self.command == "pretrain":
-            return pretrain.PRESETS[self.config.preset].recorded()
-        return transfer.TransferConfig().recorded()
+    def defaults(self) -> Json:
+        """What its preset would have recorded without any other option."""
+        return PRESETS[self.config.preset].recorded()
+
+
+@dataclass(frozen=True)
+class TransferRun(_Finished):
+    """A finished comparison of losses, and its configuration."""
+
+    command: ClassVar[str] = "transfer"
+    config: TransferConfig
+
+    @property
+    def defaults(self) -> Json:
+        """What it would have recorded without any option."""
+        return TransferConfig().recorded()
+
+
+Run = PretrainRun | TransferRun
 
 
 def read_runs(paths: Sequence[Path]) -> list[Run]:
@@ -62,14 +81,7 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
             raise EdlError(f"{path}: expected each run directory once")
     names = [where.name for where in resolved]
     return [
-        Run(
-            run.path,
-            name if name and names.count(name) == 1 else str(run.path),
-            run.command,
-            run.config,
-            run.history,
-            run.summary,
-        )
+        replace(run, name=name if name and names.count(name) == 1 else str(run.path))
         for run, name in zip(runs, names, strict=True)
     ]
 
@@ -79,36 +91,48 @@ def _read(path: Path) -> Run:
         raise EdlError(f"{path}: expected a run directory of pretrain or transfer, with {CONFIG}")
     content = read_json(path / CONFIG, _MOST_BYTES)
     command = content.pop("command", None)
-    kind: Any
     if command == "pretrain":
-        kind, prog = pretrain.PretrainConfig, pretrain.PROG
-    elif command == "transfer":
-        kind, prog = transfer.TransferConfig, transfer.PROG
-    else:
-        raise EdlError(f"{path / CONFIG}: expected a run of pretrain or transfer")
-    config = cli.recorded_config(kind, content, prog, path / CONFIG)
-    if not path_exists(path / SUMMARY):
-        raise EdlError(f"{path}: expected a finished run, with {SUMMARY}")
-    summary = read_json(path / SUMMARY, _MOST_SUMMARY_BYTES)
-    _check_summary(path / SUMMARY, summary, config)
-    return Run(path, "", command, config, _history(path / METRICS, config), summary)
+        return _read_search(path, content)
+    if command == "transfer":
+        return _read_comparison(path, content)
+    raise EdlError(f"{path / CONFIG}: expected a run of pretrain or transfer")
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _read_search(path: Path, content: Json) -> PretrainRun:
+    config = cli.recorded_config(PretrainConfig, content, pretrain.PROG, path / CONFIG)
+    summary = _read_summary(path, _FIGURES)
+    fitness = ("best_fitness", "mean_fitness")
+    rows = _rows(path / METRICS, "generation", config.num_generations, fitness)
+    history = _whole(path / METRICS, thinned(rows, config.num_generations))
+    return PretrainRun(path, path.name, history, summary, config)
 
 
-def _check_summary(path: Path, summary: Row, config: Any) -> None:
-    """Check what the report takes from a summary."""
-    search = isinstance(config, pretrain.PretrainConfig)
-    for name in _FIGURES if search else ("wall_time_s",):
+def _read_comparison(path: Path, content: Json) -> TransferRun:
+    config = cli.recorded_config(TransferConfig, content, transfer.PROG, path / CONFIG)
+    summary = _read_summary(path, ("wall_time_s",))
+    _check_results(path / SUMMARY, summary.get("rows"), config)
+    known = {"loss": config.loss, "seed": config.seeds}
+    rows = _rows(path / METRICS, "epoch", config.epochs, ("train_accuracy",), known)
+    return TransferRun(path, path.name, _whole(path / METRICS, rows), summary, config)
+
+
+# --- the summary -------------------------------------------------------------------------------
+
+
+def _read_summary(directory: Path, figures: Iterable[str]) -> Json:
+    path = directory / SUMMARY
+    if not path_exists(path):
+        raise EdlError(f"{directory}: expected a finished run, with {SUMMARY}")
+    summary = read_json(path, _MOST_SUMMARY_BYTES)
+    for name in figures:
         if not _is_number(summary.get(name)):
             raise EdlError(f"{path}: expected a number {name}")
     if not isinstance(summary.get("environment"), dict):
         raise EdlError(f"{path}: expected the environment")
-    if search:
-        return
-    rows = summary.get("rows")
+    return summary
+
+
+def _check_results(path: Path, rows: object, config: TransferConfig) -> None:
     rows = rows if isinstance(rows, list) and all(isinstance(row, dict) for row in rows) else []
     done = [(row.get("loss"), row.get("seed")) for row in rows]
     if done != list(itertools.product(config.loss, config.seeds)):
@@ -119,25 +143,37 @@ def _check_summary(path: Path, summary: Row, config: Any) -> None:
                 raise EdlError(f"{path}: expected a number or null {name} in each row")
 
 
-def _history(path: Path, config: Any) -> tuple[Row, ...]:
+# --- the history -------------------------------------------------------------------------------
+
+
+def _whole(path: Path, rows: Iterable[Row]) -> tuple[Row, ...]:
     if not path.is_file():
         raise EdlError(f"{path}: missing; expected the metrics of the run")
-    rows = _rows(path, config)
-    if isinstance(config, pretrain.PretrainConfig):
-        rows = pretrain.thinned(rows, config.num_generations)
     try:
         history = tuple(rows)
     except OSError as error:
-        raise EdlError(f"cannot read {path}: {error.strerror or error}") from None
+        raise cannot("read", path, error) from None
     if not history:
         raise EdlError(f"{path}: expected a line at least")
     return history
 
 
-def _rows(path: Path, config: Any) -> Iterator[Row]:
-    search = isinstance(config, pretrain.PretrainConfig)
-    count, most = ("generation", config.num_generations) if search else ("epoch", config.epochs)
-    present = ("best_fitness", "mean_fitness") if search else ("train_accuracy",)
+def _rows(
+    path: Path,
+    count: str,
+    most: int,
+    present: Sequence[str],
+    known: Mapping[str, Collection[object]] | None = None,
+) -> Iterator[Row]:
+    """The lines of ``metrics.jsonl``, checked.
+
+    Args:
+      path: the file.
+      count: name of the number that counts the lines of a run, from 1 to ``most``.
+      most: its largest value.
+      present: names that each line has.
+      known: the values that a name can have, e.g. the losses and seeds of the run.
+    """
     with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
             where = f"{path}, line {number}"
@@ -149,9 +185,7 @@ def _rows(path: Path, config: Any) -> Iterator[Row]:
                 raise EdlError(f"{where}: not a JSON object")
             if not (type(row.get(count)) is int and 1 <= row[count] <= most):
                 raise EdlError(f"{where}: expected {count}, a whole number from 1 to {most}")
-            if not search and not (
-                row.get("loss") in config.loss and row.get("seed") in config.seeds
-            ):
+            if any(row.get(name) not in values for name, values in (known or {}).items()):
                 raise EdlError(f"{where}: expected a loss and a seed of the run")
             for name in present:
                 if name not in row:
@@ -159,7 +193,11 @@ def _rows(path: Path, config: Any) -> Iterator[Row]:
             yield {name: _checked(name, value, where) for name, value in row.items()}
 
 
-def _checked(name: str, value: Any, where: str) -> Any:
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _checked(name: str, value: object, where: str) -> object:
     """The value of a row: a finite number, or None for one that is not finite."""
     if value is None or name in ("loss", "generation", "epoch", "seed"):
         return value

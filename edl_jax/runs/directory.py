@@ -1,20 +1,19 @@
-"""Run directories: one run each, one writer each, and a log that can be taken up again."""
+"""Run directories: one run each, one writer each, and a log from which a run can be resumed."""
 
 import contextlib
 import fcntl
 import hashlib
 import json
 import os
-import platform
 import shlex
 import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
-from edl_jax.errors import EdlError, OptionError
-from edl_jax.files import path_exists, read_json, write_json
+from edl_jax.errors import EdlError, OptionError, cannot, not_writable
+from edl_jax.files import Json, path_exists, read_json, write_json
 
 CONFIG, METRICS, SUMMARY = "config.json", "metrics.jsonl", "summary.json"
 MANIFEST, TENSORBOARD, REPORT = "checkpoint.json", "tensorboard", "report.html"
@@ -23,7 +22,7 @@ _NEW = "a directory that does not hold a run yet"
 _MAX_CONFIG_BYTES, _READ_AT_ONCE = 2**20, 2**20
 
 
-def stored_config(path: Path, command: str) -> dict[str, Any]:
+def stored_config(path: Path, command: str) -> Json:
     """The configuration that the run in directory ``path`` was started with.
 
     Raises:
@@ -42,7 +41,7 @@ def stored_config(path: Path, command: str) -> dict[str, Any]:
 class Listener(Protocol):
     """What is told of each row that a run logs."""
 
-    def log(self, row: Mapping[str, Any], /) -> None:
+    def log(self, row: Mapping[str, object], /) -> None:
         """Take ``row``, the last of the run's log."""
 
     def close(self) -> None:
@@ -59,11 +58,11 @@ class RunDirectory:
       path: where; created with its parents. ``None`` chooses ``runs/COMMAND-DATE-TIME``.
       command: short name of the command, e.g. ``"pretrain"``.
       config: the run's configuration, JSON-serialisable.
-      resume: take up the run that the directory holds; see :meth:`rewind`.
+      resume: resume the run that the directory holds; see :meth:`rewind`.
       overwrite: a run that the directory holds is removed, files of other names stay.
 
     Attributes:
-      resumed: whether there was a run to take up.
+      resumed: whether the directory's run is resumed.
       listeners: who else is told what is logged.
 
     Raises:
@@ -76,7 +75,7 @@ class RunDirectory:
         self,
         path: str | Path | None,
         command: str,
-        config: Mapping[str, Any],
+        config: Mapping[str, object],
         *,
         resume: bool = False,
         overwrite: bool = False,
@@ -101,8 +100,7 @@ class RunDirectory:
                 self._begin(config, overwrite)
         except OSError as error:
             self._leave_nothing()
-            reason = f"a directory that can be written ({error.strerror})"
-            raise OptionError("output_dir", self.path, reason) from error
+            raise not_writable("output_dir", self.path, error) from error
         except EdlError:
             self._leave_nothing()
             raise
@@ -121,7 +119,7 @@ class RunDirectory:
             for path in self.path.glob(f".{name}.*"):
                 path.unlink()
 
-    def _begin(self, config: Mapping[str, Any], overwrite: bool) -> None:
+    def _begin(self, config: Mapping[str, object], overwrite: bool) -> None:
         if path_exists(self.path / CONFIG) and not overwrite:  # made since it was looked for
             self._new = False
             raise OptionError("output_dir", self.path, _NEW)
@@ -157,7 +155,7 @@ class RunDirectory:
         else:
             self._leave_nothing()
 
-    def log(self, **metrics: Any) -> None:
+    def log(self, **metrics: object) -> None:
         """Append one line to ``metrics.jsonl`` and flush it.
 
         Raises:
@@ -171,21 +169,23 @@ class RunDirectory:
         except OSError as error:
             with contextlib.suppress(OSError):
                 self._metrics.truncate(self._size)
-            raise EdlError(
-                f"cannot write {self.path / METRICS}: {error.strerror or error}; once there is "
-                f"room, go on with: {self.resume_command}"
-            ) from error
+            raise self.cannot_write(self.path / METRICS, error) from error
         self._size += len(line)
         self._digest.update(line)
         for listener in self.listeners:
             listener.log(metrics)
 
-    def history(self) -> Iterator[dict[str, Any]]:
+    def cannot_write(self, path: Path, error: OSError) -> EdlError:
+        """That ``path``, a file of this run, cannot be written, and how to resume the run then."""
+        reason = cannot("write", path, error)
+        return EdlError(f"{reason}; once there is room, go on with: {self.resume_command}")
+
+    def history(self) -> Iterator[Json]:
         """What was logged, a dictionary a line, read from the file."""
         with open(self.path / METRICS, "rb") as file:
             yield from map(json.loads, file)
 
-    def position(self) -> dict[str, Any]:
+    def position(self) -> Json:
         """Where the run stands, for :meth:`rewind`; what was logged so far is then on the disk."""
         os.fsync(self._metrics.fileno())
         return {
@@ -216,23 +216,31 @@ class RunDirectory:
         self._size, self._digest = metrics_size, digest
         self._start = time.perf_counter() - elapsed_s
 
-    def finish(self, **summary: Any) -> dict[str, Any]:
-        """Write ``summary.json`` with the environment and the wall time, and return it."""
+    def finish(self, environment: Mapping[str, object], /, **summary: object) -> Json:
+        """Write ``summary.json`` with the wall time, and return it.
+
+        Args:
+          environment: what the run was made with, see :mod:`edl_jax.runs.environment`.
+          summary: the run's results, JSON-serialisable.
+
+        Raises:
+          EdlError: it cannot be written, or a listener cannot finish.
+        """
         for listener in self.listeners:
             listener.close()
-        content = {**summary, "wall_time_s": self.elapsed, "environment": environment()}
+        content = {**summary, "wall_time_s": self.elapsed, "environment": dict(environment)}
         write_json(self.path / SUMMARY, content)
         self._metrics.close()
         return content
 
     @property
     def elapsed(self) -> float:
-        """Seconds of work on the run, up to the checkpoint that it was taken up from and since."""
+        """Seconds of work on the run, up to the checkpoint that it was resumed from and since."""
         return time.perf_counter() - self._start
 
     @property
     def resume_command(self) -> str:
-        """The command line that goes on with the run."""
+        """The command line that resumes the run."""
         path = shlex.quote(str(self.path))
         return f"python -m edl_jax.{self._command} --resume --output-dir {path}"
 
@@ -245,19 +253,3 @@ class RunDirectory:
 def is_finished(path: Path) -> bool:
     """Whether the directory ``path`` holds a run that has come to its end."""
     return path_exists(path / CONFIG) and path_exists(path / SUMMARY)
-
-
-def environment() -> dict[str, Any]:
-    """Versions and device that a result was made with."""
-    import importlib.metadata
-
-    import jax
-
-    names = ("edl_jax", "jax", "jaxlib", "flax", "optax", "evosax", "numpy")
-    return {
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in names},
-        "device": jax.devices()[0].device_kind,
-        "platform": jax.default_backend(),
-        "num_devices": jax.device_count(),
-    }

@@ -1,14 +1,14 @@
-"""Signals that ask a run to stop: noted, so that it ends where it can go on."""
+"""Signals that ask a run to stop: noted, so that it ends where it can be resumed."""
 
 import signal
 from types import FrameType, TracebackType
-from typing import NoReturn
+from typing import NoReturn, Self
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stopped(BaseException):
-    """A signal ended the run; the message is one line that says how to go on.
+    """A signal ended the run; the message is one line that says how to resume it.
 
     Like KeyboardInterrupt it is nothing that a handler of errors should meet.
     """
@@ -28,7 +28,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.signal: int | None = None
 
-    def __enter__(self) -> "StopRequest":
+    def __enter__(self) -> Self:
         self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
         return self
 

@@ -10,9 +10,13 @@ import sys
 import threading
 from collections.abc import Iterator
 
-from edl_jax.runs.options import ClusterOptions
-from edl_jax.errors import EdlError
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from edl_jax.errors import EdlError, one_line
 from edl_jax.runs.interrupts import StopRequest
+from edl_jax.runs.options import ClusterOptions
 
 # How long the processes look for each other.
 _MEET_WITHIN_S = 300
@@ -33,8 +37,6 @@ def processes(options: ClusterOptions) -> Iterator[bool]:
     Raises:
       EdlError: neither says it, or the processes do not find each other.
     """
-    import jax
-
     # SIGTERM is ours, see stop_together.
     jax.config.update("jax_enable_preemption_service", False)
     # JAX would abort the process, with a dump of its stack, rather than raise an error.
@@ -51,10 +53,10 @@ def processes(options: ClusterOptions) -> Iterator[bool]:
             shutdown_timeout_seconds=_DEAD_AFTER_S,
         )
     except ValueError as error:
-        raise EdlError(f"--distributed: {_FROM_CLUSTER} ({_line(error)})") from None
+        raise EdlError(f"--distributed: {_FROM_CLUSTER} ({one_line(error)})") from None
     except RuntimeError as error:
         raise EdlError(
-            f"--distributed: the processes did not find each other: {_line(error)}"
+            f"--distributed: the processes did not find each other: {one_line(error)}"
         ) from None
     finally:
         patience.cancel()
@@ -82,9 +84,6 @@ def stop_together(stop: StopRequest, line: str) -> None:
 
 
 def _of_all(value: int) -> list[int]:
-    import numpy as np
-    from jax.experimental import multihost_utils
-
     return multihost_utils.process_allgather(np.array(value)).ravel().tolist()
 
 
@@ -92,7 +91,3 @@ def _give_up() -> None:
     line = f"the processes did not find each other within {_MEET_WITHIN_S} seconds"
     print(f"error: --distributed: {line}", file=sys.stderr, flush=True)
     os._exit(2)
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from edl_jax.chaos.streams import make_stream
+from edl_jax.chaos.maps import State
 from edl_jax.config import EvolutionConfig
 from edl_jax.losses.networks import Network, Params, make_network
 from edl_jax.objective.terms import Objective, make_objective
 from edl_jax.search.layout import make_layout
-from edl_jax.strategies.mutation import make_mutation
-from edl_jax.strategies.registry import incumbent, init_strategy, make_strategy, reevaluate
+from edl_jax.strategies.base import Strategy
+from edl_jax.strategies.registry import make_strategy
 
 
 @partial(
@@ -37,7 +37,7 @@ class EvolutionState:
       generation: int32 scalar, generations done.
     """
 
-    strategy: Any
+    strategy: State
     key: jax.Array
     generation: jax.Array
 
@@ -79,6 +79,8 @@ class Evolution(NamedTuple):
 def make_evolution(
     config: EvolutionConfig,
     objective: Objective | None = None,
+    strategy: Strategy | None = None,
+    *,
     devices: Sequence[jax.Device] | None = None,
 ) -> Evolution:
     """Build the search that ``config`` describes.
@@ -86,6 +88,8 @@ def make_evolution(
     Args:
       config: population, strategy, network, mixture, objective.
       objective: replaces the one that ``config.objective`` describes.
+      strategy: replaces the one that ``config.strategy`` names; its candidates are populations of
+        the network's parameters.
       devices: what the population is spread over; by default all devices of all processes.
 
     Returns:
@@ -105,29 +109,10 @@ def make_evolution(
     network = make_network(config.network, config.width, config.num_classes)
     objective = objective or make_objective(config)
     layout = make_layout(config.population_size, devices)
-    strategy, params = make_strategy(
-        config.strategy,
-        config.population_size,
-        solution=jax.tree.map(
-            lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
-            jax.eval_shape(network.init, jax.random.key(0)),
-        ),
-        step_size=config.step_size,
-        final_step_size=config.final_step_size,
-        num_generations=config.num_generations,
-        schedule=config.schedule,
-        mutation=make_mutation(
-            config.mutation,
-            config.map,
-            config.marginal,
-            config.dynamics,
-            config.orbits,
-            config.acts_on,
-        ),
-        stream=make_stream(config.map, config.dynamics, config.orbits),
-        acts_on=config.acts_on if config.mutation == "chaotic" else (),
-        restart_after=config.restart_after,
-    )
+    if strategy is None:
+        shapes = jax.eval_shape(network.init, jax.random.key(0))
+        solution = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        strategy = make_strategy(config, solution)
 
     def of_candidate(candidate: Params, problem: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
         return objective.evaluate(partial(network.apply, candidate), problem)
@@ -139,12 +124,10 @@ def make_evolution(
     def init(key: jax.Array) -> EvolutionState:
         network_key, problem_key, strategy_key, run_key = jax.random.split(key, 4)
         population = jax.vmap(network.init)(jax.random.split(network_key, config.population_size))
-        state = init_strategy(
-            strategy,
-            params,
+        state = strategy.init(
             strategy_key,
             layout.split(population),
-            lambda population: evaluate(population, objective.sample(problem_key))[0],
+            lambda candidates: evaluate(candidates, objective.sample(problem_key))[0],
         )
         # Python numbers in a strategy's state are of weak type, the scan's are not: the second
         # chunk of generations would be compiled anew.
@@ -155,17 +138,13 @@ def make_evolution(
         key = jax.random.fold_in(state.key, state.generation)
         problem_key, ask_key, tell_key = jax.random.split(key, 3)
         problem = objective.sample(problem_key)
-        current = reevaluate(strategy, state.strategy, lambda known: evaluate(known, problem)[0])
-        population, asked = strategy.ask(ask_key, current, params)
+        current = strategy.reevaluate(state.strategy, lambda known: evaluate(known, problem)[0])
+        population, asked = strategy.ask(ask_key, current)
         population = layout.split(population)
         fitness, terms = evaluate(population, problem)
-        told, _ = strategy.tell(tell_key, population, fitness, asked, params)
+        told = strategy.tell(tell_key, population, fitness, asked)
         finite = jnp.isfinite(fitness)
         best = jnp.argmin(fitness)
-        if layout.mesh is not None:
-            found = strategy._ravel_solution(layout.pick(population, best))
-            better = told.best_fitness < asked.best_fitness
-            told = told.replace(best_solution=jnp.where(better, found, asked.best_solution))
         info = GenerationInfo(
             best_fitness=fitness[best],
             mean_fitness=jnp.mean(fitness, where=finite),
@@ -180,17 +159,17 @@ def make_evolution(
         return jax.lax.scan(generation, state, length=generations)
 
     def params_of(state: EvolutionState) -> Params:
-        return layout.gather(incumbent(strategy, state.strategy))
+        return layout.gather(strategy.incumbent(state.strategy))
 
     return Evolution(jax.jit(init), run, jax.jit(params_of), network)
 
 
-def parallel_searches(evolution: Evolution, num_restarts: int) -> Evolution:
+def parallel_searches(evolution: Evolution, num_searches: int) -> Evolution:
     """Independent searches side by side, from different keys, as one.
 
     Args:
       evolution: the search.
-      num_restarts: how many; 1 gives ``evolution`` itself.
+      num_searches: how many; 1 gives ``evolution`` itself.
 
     Returns:
       An evolution whose state and ``params`` have a leading axis of searches, all but the
@@ -203,12 +182,12 @@ def parallel_searches(evolution: Evolution, num_restarts: int) -> Evolution:
     >>> info.best_fitness.shape, searches.params(state)["mlp/2/biases"].shape
     ((2,), (3, 1))
     """
-    if num_restarts == 1:
+    if num_searches == 1:
         return evolution
     axes: Any = EvolutionState(0, 0, None)  # type: ignore[arg-type]
 
     def init(key: jax.Array) -> EvolutionState:
-        keys = jax.random.split(key, num_restarts)
+        keys = jax.random.split(key, num_searches)
         return jax.vmap(evolution.init, out_axes=axes)(keys)
 
     @partial(jax.jit, static_argnums=1)

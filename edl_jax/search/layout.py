@@ -6,16 +6,23 @@ strategy's update the sums over candidates. With one device and a population tha
 changes the program.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 AXIS = "candidates"
+
+Tree = TypeVar("Tree")
+Candidate = TypeVar("Candidate")
+Drawn = TypeVar("Drawn")
+Results = TypeVar("Results")
 
 # What the intermediate values of an evaluation may take on a device. On a CPU what its cache holds,
 # more for a device that has all cores; elsewhere a constant, not a share of the memory, so that a
@@ -43,24 +50,24 @@ class Layout:
         """Devices that share the population."""
         return 1 if self.mesh is None else self.mesh.size
 
-    def split(self, tree: Any) -> Any:
+    def split(self, tree: Tree) -> Tree:
         """Constrain the arrays of ``tree`` that hold the population to be split over devices.
 
         Only where the devices divide the population; else each of them holds all of it.
         """
         divides = self.population_size % self.num_devices == 0
 
-        def of(leaf: Any) -> PartitionSpec:
+        def of(leaf: jax.Array) -> PartitionSpec:
             split = divides and jnp.shape(leaf)[:1] == (self.population_size,)
             return PartitionSpec(AXIS) if split else PartitionSpec()
 
         return self._constrain(tree, of)
 
-    def gather(self, tree: Any) -> Any:
+    def gather(self, tree: Tree) -> Tree:
         """Constrain all arrays of ``tree`` to be held whole by each device."""
         return self._constrain(tree, lambda leaf: PartitionSpec())
 
-    def _constrain(self, tree: Any, spec: Callable[[Any], PartitionSpec]) -> Any:
+    def _constrain(self, tree: Tree, spec: Callable[[jax.Array], PartitionSpec]) -> Tree:
         if self.mesh is None:
             return tree
         mesh = self.mesh
@@ -69,24 +76,13 @@ class Layout:
             tree,
         )
 
-    def pick(self, population: Any, index: jax.Array) -> Any:
-        """One candidate out of ``population``, a pytree whose leaves lead with population_size.
-
-        By its index alone each device would fetch all candidates; a sum fetches one.
-        """
-        if self.mesh is None:
-            return jax.tree.map(lambda leaf: leaf[index], population)
-
-        def of(leaf: jax.Array) -> jax.Array:
-            chosen = jnp.arange(self.population_size) == index
-            chosen = chosen.reshape(-1, *(1,) * (leaf.ndim - 1))
-            return jnp.sum(jnp.where(chosen, leaf, 0), axis=0, dtype=leaf.dtype)
-
-        return jax.tree.map(of, population)
-
     def map(
-        self, evaluate: Callable[[Any, Any], Any], population: Any, problem: Any, at_once: int = 0
-    ) -> Any:
+        self,
+        evaluate: Callable[[Candidate, Drawn], Results],
+        population: Candidate,
+        problem: Drawn,
+        at_once: int = 0,
+    ) -> Results:
         """Evaluate each candidate on the problem that all share, every device its own candidates.
 
         A population that devices and chunks do not divide is filled up with its last candidate,
@@ -111,7 +107,7 @@ class Layout:
         num_chunks = -(-share // most)
         size = -(-share // num_chunks)  # equal chunks, so that there is one program for all
 
-        def of_device(candidates: Any, problem: Any) -> Any:
+        def of_device(candidates: Candidate, problem: Drawn) -> Results:
             if num_chunks == 1:
                 return jax.vmap(evaluate, in_axes=(0, None))(candidates, problem)
             return jax.lax.map(lambda one: evaluate(one, problem), candidates, batch_size=size)
@@ -148,9 +144,9 @@ def make_layout(population_size: int, devices: Sequence[jax.Device] | None = Non
 
 
 def candidates_at_once(
-    evaluate: Callable[[Any, Any], Any],
-    population: Any,
-    problem: Any,
+    evaluate: Callable[[Candidate, Drawn], Results],
+    population: Candidate,
+    problem: Drawn,
     memory_bytes: int | None = None,
 ) -> int:
     """How many candidates can be evaluated at the same time in ``memory_bytes``.
@@ -170,13 +166,13 @@ def candidates_at_once(
     return max(1, memory_bytes // (_ALIVE * largest))
 
 
-def _value_bytes(jaxpr: Any) -> Iterator[int]:
+def _value_bytes(jaxpr: Jaxpr) -> Iterator[int]:
     """Bytes of each value that a jaxpr, or one nested in it, computes."""
     for equation in jaxpr.eqns:
         for value in equation.outvars:
-            yield value.aval.size * value.aval.dtype.itemsize
+            yield math.prod(value.aval.shape) * value.aval.dtype.itemsize  # type: ignore[attr-defined]
         for parameter in equation.params.values():
             for item in parameter if isinstance(parameter, tuple | list) else (parameter,):
-                nested = getattr(item, "jaxpr", item)
-                if hasattr(nested, "eqns"):
+                nested = item.jaxpr if isinstance(item, ClosedJaxpr) else item
+                if isinstance(nested, Jaxpr):
                     yield from _value_bytes(nested)

@@ -14,14 +14,15 @@ from edl_jax.errors import EdlError
 from edl_jax.losses.learned import LearnedLoss, make_learned_loss
 from edl_jax.losses.networks import NetworkSpec, Params
 from edl_jax.objective.properties import PROFILE_POINTS, loss_profile
+from edl_jax.objective.ranking import HeldOut, held_out
 from edl_jax.objective.rehearsal import rehearse
-from edl_jax.objective.terms import HeldOut, held_out
 from edl_jax.search.engine import (
     EvolutionState,
     GenerationInfo,
     make_evolution,
     parallel_searches,
 )
+from edl_jax.statistics import finite_or_none
 
 
 class Chunk(NamedTuple):
@@ -39,6 +40,21 @@ class Chunk(NamedTuple):
     info: GenerationInfo
     discordance: float
     state: EvolutionState
+
+    def rows(self) -> Iterator[dict[str, float | int | None]]:
+        """A row a generation, ready for JSON; None is not finite."""
+        info, last = self.info, len(self.info.best_fitness) - 1
+        for i in range(last + 1):
+            row: dict[str, float | int | None] = {
+                "generation": self.generation - last + i,
+                "best_fitness": finite_or_none(info.best_fitness[i]),
+                "mean_fitness": finite_or_none(info.mean_fitness[i]),
+                "num_failed": int(info.num_failed[i]),
+                **{name: finite_or_none(term[i]) for name, term in info.terms.items()},
+            }
+            if i == last:
+                row["held_out_discordance"] = self.discordance
+            yield row
 
 
 class Evolved(NamedTuple):

@@ -9,19 +9,14 @@ size, or what chooses between a chaotic and a Gaussian one, alone or together.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from edl_jax.chaos.maps import State
 from edl_jax.chaos.streams import Shape, Stream, make_stream
-from edl_jax.errors import require, require_one_of
-
-State = Any
-
-MUTATIONS = ("gaussian", "chaotic")
-MARGINALS = ("map", "uniform", "normal")
-ACTS_ON = ("direction", "step_size", "gene_step_size", "switch", "recombination")
+from edl_jax.config import MARGINALS, MUTATIONS, ChaosConfig
+from edl_jax.errors import require_one_of
 
 
 @dataclass(frozen=True)
@@ -138,42 +133,32 @@ def switched(above: Mutation, below: Mutation, stream: Stream) -> Mutation:
 
 
 def make_mutation(
-    name: str,
-    map_name: str = "logistic",
-    marginal: str = "map",
-    dynamics: str = "chaotic",
-    orbits: str = "element",
-    acts_on: tuple[str, ...] = ("direction",),
+    name: str, chaos: ChaosConfig | None = None, stream: Stream | None = None
 ) -> Mutation:
-    """The operator called ``name``, one of :data:`MUTATIONS`.
+    """The operator called ``name``: ``"gaussian"``, or ``"chaotic"`` as ``chaos`` says.
 
     Args:
-      name: ``"gaussian"``, for which the rest has no meaning, or ``"chaotic"``.
-      map_name: a name in :data:`edl_jax.chaos.MAPS`.
-      marginal: law of chaotic directions, see :func:`directed`.
-      dynamics: order of the values, see :mod:`edl_jax.chaos.streams`.
-      orbits: one for each element or one through all, see :mod:`edl_jax.chaos.streams`.
-      acts_on: some of :data:`ACTS_ON`. ``direction``: the perturbation is chaotic, else Gaussian;
-        ``step_size`` and ``gene_step_size``: see :func:`scaled`; ``switch``: some individuals are
-        perturbed chaotically and the others by a Gaussian, see :func:`switched`.
-        ``recombination`` is the strategy's affair and changes nothing here.
+      name: one of :data:`edl_jax.config.MUTATIONS`.
+      chaos: the law of chaotic directions, and where chaos acts. ``direction``: the perturbation
+        is chaotic, else Gaussian; ``step_size`` and ``gene_step_size``: see :func:`scaled`;
+        ``switch``: some individuals are perturbed chaotically and the others by a Gaussian, see
+        :func:`switched`. ``recombination`` is the strategy's affair and changes nothing here.
+      stream: where the values come from; by default the one that ``chaos`` describes.
 
-    >>> mutation = make_mutation("chaotic", acts_on=("step_size", "gene_step_size"))
+    >>> chaos = ChaosConfig(acts_on=("step_size", "gene_step_size"))
+    >>> mutation = make_mutation("chaotic", chaos)
     >>> state = mutation.init(jax.random.key(0), (4, 2))
     """
     require_one_of("mutation", name, MUTATIONS)
-    for place in acts_on:
-        require_one_of("acts_on", place, ACTS_ON)
-    both = {"direction", "switch"} <= set(acts_on)
-    require(not both, "acts_on", " ".join(acts_on), "direction or switch, which includes it")
     if name == "gaussian":
         return gaussian()
-    stream = make_stream(map_name, dynamics, orbits)
-    mutation = directed(stream, marginal) if "direction" in acts_on else gaussian()
-    if "switch" in acts_on:
-        mutation = switched(directed(stream, marginal), mutation, stream)
-    if "step_size" in acts_on:
+    chaos = chaos or ChaosConfig()
+    stream = stream or make_stream(chaos.map, chaos.dynamics, chaos.orbits)
+    mutation = directed(stream, chaos.marginal) if "direction" in chaos.acts_on else gaussian()
+    if "switch" in chaos.acts_on:
+        mutation = switched(directed(stream, chaos.marginal), mutation, stream)
+    if "step_size" in chaos.acts_on:
         mutation = scaled(mutation, stream, "individual")
-    if "gene_step_size" in acts_on:
+    if "gene_step_size" in chaos.acts_on:
         mutation = scaled(mutation, stream, "gene")
     return mutation

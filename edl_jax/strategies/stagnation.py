@@ -1,29 +1,40 @@
-"""Restarts on stagnation, for any strategy that moves a distribution."""
+"""Restarts on stagnation, for any strategy that has a mean."""
 
-from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
-from evosax.algorithms.distribution_based.base import (
-    DistributionBasedAlgorithm,
-    metrics_fn,
-)
-from evosax.algorithms.distribution_based.base import State as BaseState
-from flax import struct
+
+from edl_jax.chaos.maps import State
+from edl_jax.strategies.base import Evaluate, Strategy, keep_state
 
 # Weight of the newest generation in the smoothed fitness: one lucky batch is no progress.
 _SMOOTHING = 0.1
 
 
-@struct.dataclass
-class State(BaseState):
-    """What :class:`Restarting` carries.
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=[
+        "mean",
+        "inner",
+        "starts",
+        "smoothed",
+        "lowest",
+        "lowest_ever",
+        "stagnant",
+        "restarts",
+    ],
+    meta_fields=[],
+)
+@dataclass(frozen=True)
+class RestartingState:
+    """What :func:`restarting` carries.
 
     Attributes:
-      mean: the mean that had the lowest smoothed fitness so far, shape (num_dims,).
+      mean: the mean that had the lowest smoothed fitness so far, float32 (num_dims,).
       inner: the strategy's own state.
-      starts: where searches start, shape (population_size, num_dims), one after the other.
+      starts: where searches start, float32 (population_size, num_dims), one after the other.
       smoothed: smoothed fitness of the present search.
       lowest: the lowest smoothed fitness of the present search, and
       lowest_ever: of all of them, to which ``mean`` belongs.
@@ -31,7 +42,8 @@ class State(BaseState):
       restarts: int32, searches begun after the first.
     """
 
-    inner: Any
+    mean: jax.Array
+    inner: State
     starts: jax.Array
     smoothed: jax.Array
     lowest: jax.Array
@@ -40,70 +52,50 @@ class State(BaseState):
     restarts: jax.Array
 
 
-class Restarting(DistributionBasedAlgorithm):
-    """``strategy``, begun anew whenever it has made no progress for ``patience`` generations.
+def restarting(strategy: Strategy, patience: int) -> Strategy:
+    """``strategy``, started again whenever it has made no progress for ``patience`` generations.
 
     Progress is a new minimum of the mean fitness of the best quarter, smoothed over about ten
-    generations. The search stands for the mean at which that was lowest.
+    generations. The search stands for the mean at which that was lowest; the next search starts
+    from the next candidate of the first population.
 
     Args:
-      strategy: a strategy with a mean.
+      strategy: on vectors, with a mean as its incumbent.
       patience: generations without progress that end a search.
 
-    >>> from edl_jax.strategies.es import ES
-    >>> strategy = Restarting(ES(16, jnp.zeros(2)), patience=20)
-    >>> state = strategy.init(jax.random.key(0), jnp.ones(2), strategy.default_params)
+    >>> from edl_jax.strategies.es import es
+    >>> strategy = restarting(es(16, 2), patience=20)
+    >>> state = strategy.init(jax.random.key(0), jnp.ones((16, 2)), None)
     """
 
-    def __init__(self, strategy: Any, patience: int, metrics_fn: Callable = metrics_fn):
-        super().__init__(strategy.population_size, strategy.solution, metrics_fn=metrics_fn)
-        self.strategy, self.patience = strategy, patience
-
-    @property
-    def _default_params(self) -> Any:
-        return self.strategy.default_params
-
-    def begin(self, state: State, starts: jax.Array) -> State:
-        """``state`` of a search that begins at the first of ``starts``, and then at the next."""
-        inner = state.inner.replace(mean=starts[0])
-        return state.replace(mean=starts[0], inner=inner, starts=starts)
-
-    def _init(self, key: jax.Array, params: Any) -> State:
+    def init(key: jax.Array, population: jax.Array, evaluate: Evaluate) -> RestartingState:
         zero, inf = jnp.zeros((), jnp.int32), jnp.asarray(jnp.inf)
-        return State(
-            mean=jnp.zeros(self.num_dims),
-            inner=self.strategy._init(key, params).replace(mean=jnp.zeros(self.num_dims)),
-            starts=jnp.zeros((self.population_size, self.num_dims)),
+        return RestartingState(
+            mean=population[0],
+            inner=strategy.init(key, population, evaluate),
+            starts=population,
             smoothed=inf,
             lowest=inf,
             lowest_ever=inf,
             stagnant=zero,
             restarts=zero,
-            best_solution=jnp.zeros(self.num_dims),
-            best_fitness=jnp.inf,
-            generation_counter=0,
         )
 
-    def init(self, key: jax.Array, mean: Any, params: Any) -> State:
-        """Begin at ``mean``, and after stagnation there again with other mutations."""
-        state = super().init(key, mean, params)
-        return self.begin(state, jnp.tile(state.mean, (self.population_size, 1)))
+    def ask(key: jax.Array, state: RestartingState) -> tuple[jax.Array, RestartingState]:
+        population, inner = strategy.ask(key, state.inner)
+        return population, replace(state, inner=inner)
 
-    def _ask(self, key: jax.Array, state: State, params: Any) -> tuple[jax.Array, State]:
-        population, inner = self.strategy._ask(key, state.inner, params)
-        return population, state.replace(inner=inner)
-
-    def _tell(
-        self, key: jax.Array, population: jax.Array, fitness: jax.Array, state: State, params: Any
-    ) -> State:
-        unravelled = jax.vmap(self._unravel_solution)(population)
-        before = state.inner.mean
-        inner, _ = self.strategy.tell(key, unravelled, fitness, state.inner, params)
-        best = jnp.mean(jnp.sort(fitness)[: max(1, self.population_size // 4)])
+    def tell(
+        key: jax.Array, population: jax.Array, fitness: jax.Array, state: RestartingState
+    ) -> RestartingState:
+        before = strategy.incumbent(state.inner)
+        inner = strategy.tell(key, population, fitness, state.inner)
+        best = jnp.mean(jnp.sort(fitness)[: max(1, len(population) // 4)])
         known = jnp.isfinite(state.smoothed)
         smoothed = jnp.where(known, state.smoothed + _SMOOTHING * (best - state.smoothed), best)
         progress, record = smoothed < state.lowest, smoothed < state.lowest_ever
-        state = state.replace(
+        state = replace(
+            state,
             inner=inner,
             mean=jnp.where(record, before, state.mean),
             smoothed=smoothed,
@@ -112,21 +104,29 @@ class Restarting(DistributionBasedAlgorithm):
             stagnant=jnp.where(progress, 0, state.stagnant + 1),
         )
         return jax.lax.cond(
-            state.stagnant >= self.patience,
-            lambda state: self._again(key, state, params),
+            state.stagnant >= patience,
+            lambda state: again(key, state),
             lambda state: state,
             state,
         )
 
-    def _again(self, key: jax.Array, state: State, params: Any) -> State:
+    def again(key: jax.Array, state: RestartingState) -> RestartingState:
         restarts = state.restarts + 1
-        start = state.starts[restarts % self.population_size]
-        fresh = self.strategy._init(jax.random.fold_in(key, 1), params).replace(mean=start)
+        start = state.starts[restarts % len(state.starts)]
+        fresh = strategy.init(jax.random.fold_in(key, 1), start[None], _unknown)
         inf = jnp.full_like(state.smoothed, jnp.inf)
-        return state.replace(
+        return replace(
+            state,
             inner=jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), fresh, state.inner),
             smoothed=inf,
             lowest=inf,
             stagnant=jnp.zeros_like(state.stagnant),
             restarts=restarts,
         )
+
+    return Strategy(init, ask, tell, keep_state, lambda state: state.mean)
+
+
+def _unknown(population: jax.Array) -> jax.Array:
+    """The fitness of what has not been evaluated: a strategy with a mean does not ask for it."""
+    return jnp.full(len(population), jnp.inf)

@@ -8,28 +8,18 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
+from edl_jax.chaos.maps import State
 from edl_jax.chaos.streams import Stream, make_stream
+from edl_jax.config import PLAIN_SCHEDULES, SCHEDULES
 from edl_jax.errors import require_one_of
 from edl_jax.strategies.mutation import Mutation, gaussian
-
-State = Any
-
-SCHEDULES = (
-    "constant",
-    "exponential",
-    "cosine",
-    "chaotic_annealing",
-    "success_rule",
-    "csa",
-    "self_adaptation",
-)
-"""Names of the step-size controls that :func:`make_control` makes."""
 
 
 class Selection(NamedTuple):
@@ -81,7 +71,7 @@ class _Scheduled:
     step_size: jax.Array
 
 
-def _float32(value: Any) -> jax.Array:
+def _float32(value: ArrayLike) -> jax.Array:
     return jnp.asarray(value, jnp.float32)
 
 
@@ -89,7 +79,7 @@ def _where(condition: jax.Array, new: State, old: State) -> State:
     return jax.tree.map(partial(jnp.where, condition), new, old)
 
 
-def follow(schedule: Callable[[Any], Any]) -> StepSizeControl:
+def follow(schedule: optax.Schedule) -> StepSizeControl:
     """A step size that depends on the generation alone, as optax's schedules do on the step."""
     return StepSizeControl(
         init=lambda key, population_size, num_dims: _Scheduled(_float32(schedule(0))),
@@ -108,10 +98,10 @@ class _Annealing:
     key: jax.Array
 
 
-def chaotic_annealing(schedule: Callable[[Any], Any], stream: Stream) -> StepSizeControl:
+def chaotic_annealing(schedule: optax.Schedule, stream: Stream) -> StepSizeControl:
     """The schedule times sqrt(x / E x), one x a generation: wide and fine searches take turns."""
 
-    def advance(generation: Any, orbit: State, key: jax.Array) -> _Annealing:
+    def advance(generation: jax.Array | int, orbit: State, key: jax.Array) -> _Annealing:
         key, sample_key = jax.random.split(key)
         orbit, value = stream.sample(sample_key, orbit)
         factor = jnp.sqrt(value / stream.chaos.law.mean)
@@ -255,7 +245,7 @@ def make_schedule(
     step_size: float,
     final_step_size: float,
     num_generations: int,
-) -> Callable[[Any], Any]:
+) -> optax.Schedule:
     """An optax schedule: ``constant``, ``exponential`` or ``cosine``.
 
     Args:
@@ -264,7 +254,7 @@ def make_schedule(
       final_step_size: where it ends; without meaning for ``constant``.
       num_generations: when it ends.
     """
-    require_one_of("schedule", name, ("constant", "exponential", "cosine"))
+    require_one_of("schedule", name, PLAIN_SCHEDULES)
     steps = max(1, num_generations)
     if name == "constant":
         return optax.constant_schedule(step_size)
@@ -281,7 +271,7 @@ def make_control(
     num_generations: int,
     stream: Stream | None = None,
 ) -> StepSizeControl:
-    """The control called ``name``, one of :data:`SCHEDULES`.
+    """The control called ``name``, one of :data:`edl_jax.config.SCHEDULES`.
 
     Args:
       name: which.

@@ -1,6 +1,7 @@
 """Training: classifiers trained with a given loss, measured, and compared seed by seed.
 
-``train`` makes one run; everything it draws comes from its seed, whatever the loss.
+``train`` makes one run; everything it draws comes from its seed, whatever the loss. ``compare``
+makes one for each loss and seed, and pairs them.
 Names are resolved on first use, so that a command checks its options without JAX.
 """
 
@@ -9,9 +10,11 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
+    from edl_jax.training.comparison import Comparison as Comparison
+    from edl_jax.training.comparison import compare as compare
+    from edl_jax.training.comparison import paired_difference as paired_difference
     from edl_jax.training.config import TrainConfig as TrainConfig
     from edl_jax.training.data import Dataset as Dataset
-    from edl_jax.training.data import load as load
     from edl_jax.training.evaluation import Evaluation as Evaluation
     from edl_jax.training.evaluation import Examples as Examples
     from edl_jax.training.evaluation import evaluate as evaluate
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from edl_jax.training.loop import train as train
     from edl_jax.training.models import MODELS as MODELS
     from edl_jax.training.models import make_model as make_model
+    from edl_jax.training.prepared import load as load
     from edl_jax.training.step import StepInfo as StepInfo
     from edl_jax.training.step import TrainState as TrainState
     from edl_jax.training.step import init_state as init_state
@@ -33,11 +37,13 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "comparison": ["Comparison", "compare", "paired_difference"],
         "config": ["TrainConfig"],
-        "data": ["Dataset", "load"],
+        "data": ["Dataset"],
         "evaluation": ["Evaluation", "Examples", "evaluate", "expected_calibration_error"],
         "loop": ["Midway", "TrainResult", "train"],
         "models": ["MODELS", "make_model"],
+        "prepared": ["load"],
         "step": ["StepInfo", "TrainState", "init_state", "make_train_step", "sgd"],
         "subsets": ["for_seed"],
     },

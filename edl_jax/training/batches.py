@@ -4,13 +4,16 @@ Each device holds its part of the batch and all weights; what is exchanged are t
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeVar
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 BATCH_AXIS = "examples"
+
+Tree = TypeVar("Tree")
+"""Any pytree of arrays."""
 
 
 def batch_mesh(batch_size: int, devices: Sequence[jax.Device] | None = None) -> Mesh | None:
@@ -27,12 +30,12 @@ def batch_mesh(batch_size: int, devices: Sequence[jax.Device] | None = None) -> 
     return Mesh(np.asarray(devices[:number]), (BATCH_AXIS,)) if number > 1 else None
 
 
-def replicate(tree: Any, mesh: Mesh | None) -> Any:
+def replicate(tree: Tree, mesh: Mesh | None) -> Tree:
     """``tree`` with all its arrays on every device of ``mesh``."""
     return tree if mesh is None else jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
-def split_batch(tree: Any, mesh: Mesh | None) -> Any:
+def split_batch(tree: Tree, mesh: Mesh | None) -> Tree:
     """Constrain the arrays of ``tree``, which lead with examples, to be split over ``mesh``."""
     if mesh is None:
         return tree

@@ -1,21 +1,235 @@
-"""Runs of several losses side by side: paired differences, a table, learning curves."""
+"""Losses compared by what they train: runs paired by seed, and their paired differences."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, NamedTuple, TypedDict, get_args
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from edl_jax.errors import require, require_int
+from edl_jax.losses.base import Loss
 from edl_jax.statistics import bootstrap_interval
+from edl_jax.training.config import NoiseKind, TrainConfig, require_seeds
+from edl_jax.training.data import Dataset
+from edl_jax.training.loop import EpochRow, Midway, TrainResult, train
+from edl_jax.training.subsets import for_seed
 
-Row = Mapping[str, Any]
-"""One run: ``loss``, ``seed``, ``test_accuracy``, ``nll``, ``ece``; ``None`` is not finite."""
-
+Metric = Literal["test_accuracy", "nll", "ece"]
+METRICS: tuple[Metric, ...] = get_args(Metric)
 MIN_SEEDS = 3
 
 
+class RunEpoch(EpochRow):
+    """An epoch of one of several runs."""
+
+    loss: str
+    seed: int
+
+
+class Row(TypedDict):
+    """One run: its setting, and its figures on the test images; ``None`` is not finite."""
+
+    dataset: str
+    model: str
+    train_size: int
+    epochs: int
+    label_noise: float
+    noise_kind: NoiseKind
+    loss: str
+    learning_rate: float
+    seed: int
+    test_accuracy: float
+    nll: float | None
+    ece: float | None
+    diverged: bool
+
+
+class Difference(TypedDict):
+    """How far a loss is from the reference: see :func:`paired_difference`."""
+
+    loss: str
+    reference: str
+    metric: Metric
+    mean: float | None
+    interval: tuple[float, float] | None
+    num_seeds: int
+
+
+class Comparison(NamedTuple):
+    """What :func:`compare` has measured, all of it ready for JSON.
+
+    Attributes:
+      history: a row an epoch, in the order of training: all losses of a seed, then the next seed.
+      rows: a row a run, in the order of the losses, each with all its seeds.
+      paired_differences: of every other loss to the first one, in each of :data:`METRICS`.
+    """
+
+    history: list[RunEpoch]
+    rows: list[Row]
+    paired_differences: list[Difference]
+
+
+def compare(
+    dataset: Dataset,
+    losses: Mapping[str, Loss],
+    config: TrainConfig,
+    seeds: Sequence[int],
+    *,
+    train_size: int | None = None,
+    holdout_size: int = 0,
+    label_noise: float = 0.0,
+    noise_kind: NoiseKind = "symmetric",
+    history: Sequence[RunEpoch] = (),
+    on_start: Callable[[str, int], None] | None = None,
+    on_progress: Callable[[str, int, int, EpochRow | None], None] | None = None,
+    on_run: Callable[[Row, TrainResult], None] | None = None,
+    restore: Callable[[Midway], Midway | None] | None = None,
+    on_midway: Callable[[Midway], None] | None = None,
+    devices: Sequence[jax.Device] | None = None,
+) -> Comparison:
+    """Train with each loss once for each seed, and compare the losses seed by seed.
+
+    Runs of one seed share images, label noise, initial weights, batches and augmentation.
+
+    Args:
+      dataset: the whole, clean set.
+      losses: by the name that its rows get; the first one is the reference.
+      config: how every run trains.
+      seeds: from 0 to 2**31 - 1; three or more give an interval.
+      train_size, holdout_size, label_noise, noise_kind: what the runs of a seed train on and are
+        measured on; see :func:`edl_jax.training.subsets.for_seed`.
+      history: rows that an earlier call had in its history when it was stopped. The runs that are
+        complete in them are not trained again. Those of a run that is not belong to ``restore``;
+        without it they are dropped, and that run begins anew.
+      on_start: called with loss and seed before each run that is trained.
+      on_progress: called with loss and seed and what ``on_progress`` of
+        :func:`edl_jax.training.loop.train` is called with.
+      on_run: called after each run with its row and all that came out of it.
+      restore, on_midway, devices: of each run, as for :func:`edl_jax.training.loop.train`.
+
+    Raises:
+      OptionError: an argument is out of its range.
+      EdlError: a loss is made for another number of classes.
+
+    >>> from edl_jax.losses import LOSSES
+    >>> labels = np.arange(64) % 2
+    >>> images = np.where(labels, 200, 50).astype(np.uint8)[:, None, None, None]
+    >>> dataset = Dataset("bright or dark", 2, images, labels, images, labels)
+    >>> config = TrainConfig(model="mlp", width=4, epochs=1, batch_size=16)
+    >>> losses = {name: LOSSES[name] for name in ("cross_entropy", "brier")}
+    >>> result = compare(dataset, losses, config, seeds=[0, 1])
+    >>> [(row["loss"], row["seed"]) for row in result.rows]
+    [('cross_entropy', 0), ('cross_entropy', 1), ('brier', 0), ('brier', 1)]
+    >>> [(found["loss"], found["metric"]) for found in result.paired_differences]
+    [('brier', 'test_accuracy'), ('brier', 'nll'), ('brier', 'ece')]
+    """
+    require_seeds(seeds)
+    num_train = require_fit(
+        dataset, losses, config, train_size=train_size, holdout_size=holdout_size
+    )
+    last = {(row["loss"], row["seed"]): row for row in history}
+
+    def is_done(name: str, seed: int) -> bool:
+        row = last.get((name, seed))
+        return row is not None and (row["epoch"] == config.epochs or row["train_loss"] is None)
+
+    def outcome(name: str, seed: int) -> Row:
+        row = last[name, seed]
+        return {
+            "dataset": dataset.name,
+            "model": config.model,
+            "train_size": num_train,
+            "epochs": config.epochs,
+            "label_noise": label_noise,
+            "noise_kind": noise_kind,
+            "loss": name,
+            "learning_rate": config.learning_rate,
+            "seed": seed,
+            "test_accuracy": row["test_accuracy"],
+            "nll": row["nll"],
+            "ece": row["ece"],
+            "diverged": row["train_loss"] is None,
+        }
+
+    epochs = [row for row in history if restore is not None or is_done(row["loss"], row["seed"])]
+    for seed in seeds:
+        data = for_seed(
+            dataset,
+            seed,
+            train_size=train_size,
+            holdout_size=holdout_size,
+            label_noise=label_noise,
+            noise_kind=noise_kind,
+        )
+        for name, loss in losses.items():
+            if is_done(name, seed):
+                continue
+
+            def take(images: int, row: EpochRow | None, name: str = name, seed: int = seed) -> None:
+                if row is not None:
+                    epochs.append({"loss": name, "seed": seed, **row})
+                    last[name, seed] = epochs[-1]
+                if on_progress is not None:
+                    on_progress(name, seed, images, row)
+
+            if on_start is not None:
+                on_start(name, seed)
+            result = train(
+                data,
+                loss,
+                config,
+                seed,
+                take,
+                restore=restore or (lambda start: None),
+                on_midway=on_midway,
+                devices=devices,
+            )
+            if on_run is not None:
+                on_run(outcome(name, seed), result)
+
+    rows = [outcome(name, seed) for name in losses for seed in seeds]
+    first, *others = losses
+    differences = [
+        paired_difference(rows, name, first, metric) for name in others for metric in METRICS
+    ]
+    return Comparison(epochs, rows, differences)
+
+
+def require_fit(
+    dataset: Dataset,
+    losses: Mapping[str, Loss],
+    config: TrainConfig,
+    *,
+    train_size: int | None = None,
+    holdout_size: int = 0,
+) -> int:
+    """Raise what :func:`compare` would, given the same, before it trains.
+
+    Returns:
+      The number of training images.
+
+    Raises:
+      OptionError: there are no losses, or not that many images.
+      EdlError: a loss is made for another number of classes.
+    """
+    require(bool(losses), "losses", "", "one or more")
+    total = len(dataset.train_labels)
+    require_int("holdout_size", holdout_size, 0, total - 1)
+    most = total - holdout_size
+    num_train = most if train_size is None else train_size
+    require(num_train <= most, "train_size", num_train, f"at most {most}, all there are")
+    expected = f"at most the number of training images, {num_train}"
+    require(config.batch_size <= num_train, "batch_size", config.batch_size, expected)
+    logits = jax.ShapeDtypeStruct((1, dataset.num_classes), jnp.float32)
+    for loss in losses.values():
+        jax.eval_shape(loss, logits, jax.ShapeDtypeStruct((1,), jnp.int32))
+    return num_train
+
+
 def paired_difference(
-    rows: Sequence[Row], loss: str, reference: str, metric: str = "test_accuracy"
-) -> dict[str, Any]:
+    rows: Sequence[Row], loss: str, reference: str, metric: Metric = "test_accuracy"
+) -> Difference:
     """Mean over seeds of a loss's metric minus that of the reference with the same seed.
 
     Args:
@@ -40,9 +254,11 @@ def paired_difference(
     pairs = [
         (value, by_seed[reference, seed]) for (name, seed), value in by_seed.items() if name == loss
     ]
+    differences = [
+        value - other for value, other in pairs if value is not None and other is not None
+    ]
     mean, interval = None, None
-    if all(None not in pair for pair in pairs):
-        differences = [value - other for value, other in pairs]
+    if len(differences) == len(pairs):
         mean = float(np.mean(differences))
         if len(pairs) >= MIN_SEEDS:
             interval = bootstrap_interval(differences)
@@ -56,61 +272,12 @@ def paired_difference(
     }
 
 
-class Line(NamedTuple):
-    """A line of the comparison: the runs' loss, their seed or ``"mean"``, and the figures' text."""
+def interval_note(num_seeds: int) -> str:
+    """How a sentence about paired differences ends.
 
-    loss: str
-    seed: str
-    cells: list[str]
-
-
-def headings(rows: Sequence[Row]) -> list[str]:
-    """What the cells of :func:`lines` are."""
-    several = len({row["loss"] for row in rows}) > 1
-    return ["accuracy", "NLL", "ECE", *(["accuracy vs. first"] if several else [])]
-
-
-def lines(rows: Sequence[Row]) -> Iterator[Line]:
-    """Each loss's runs, their mean, and the paired difference to the first loss."""
-    names = list(dict.fromkeys(row["loss"] for row in rows))
-    seeds = {row["seed"] for row in rows}
-    for name in names:
-        own = [row for row in rows if row["loss"] == name]
-        for row in own:
-            paired = [r for r in rows if r["seed"] == row["seed"]]
-            yield Line(name, str(row["seed"]), _cells([row], paired, name, names[0]))
-        if len(seeds) > 1:
-            yield Line(name, "mean", _cells(own, rows, name, names[0]))
-
-
-def table(rows: Sequence[Row]) -> Any:
-    """A rich table of :func:`lines`."""
-    from rich.table import Table
-
-    seeds = {row["seed"] for row in rows}
-    title = "Test images" + (f": mean over {len(seeds)} seeds" if len(seeds) > 1 else "")
-    result = Table(title=title, title_justify="left")
-    result.add_column("loss", overflow="fold")
-    for heading in ("seed", *headings(rows)):
-        result.add_column(heading, justify="right")
-    for line in lines(rows):
-        mean = line.seed == "mean"
-        style = "bold" if mean else None
-        result.add_row(line.loss, line.seed, *line.cells, style=style, end_section=mean)
-    return result
-
-
-def _cells(own: Sequence[Row], rows: Sequence[Row], name: str, first: str) -> list[str]:
-    formats = {"test_accuracy": "{:.2%}", "nll": "{:.3f}", "ece": "{:.3f}"}
-    cells = []
-    for metric, shape in formats.items():
-        values = [row[metric] for row in own]
-        cells.append("diverged" if None in values else shape.format(np.mean(values)))
-    if len({row["loss"] for row in rows}) > 1:
-        difference = paired_difference(rows, name, first)
-        cell = "" if name == first else f"{100 * difference['mean']:+.2f}"
-        if cell and difference["interval"] is not None:
-            low, high = difference["interval"]
-            cell += f" [{100 * low:+.2f}, {100 * high:+.2f}]"
-        cells.append(cell)
-    return cells
+    >>> interval_note(2)
+    'without an interval: that takes 3 seeds or more'
+    """
+    if num_seeds < MIN_SEEDS:
+        return f"without an interval: that takes {MIN_SEEDS} seeds or more"
+    return "with a 95 % bootstrap interval over the seeds"

@@ -1,12 +1,14 @@
-"""The configuration of one training run; nothing here imports JAX."""
+"""The configuration of a training run, and of several; nothing here imports JAX."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from edl_jax.errors import require_int, require_number, require_one_of
+from edl_jax.errors import require, require_int, require_number, require_one_of
 
 ModelName = Literal["mlp", "resnet8", "resnet18", "resnet20", "resnet32", "resnet50", "resnet56"]
 Augmentation = Literal["auto", "none", "crop", "crop-flip"]
+NoiseKind = Literal["symmetric", "asymmetric"]
 
 
 @dataclass(frozen=True)
@@ -62,3 +64,17 @@ class TrainConfig:
         require_number("momentum", self.momentum, 0.0, 1.0, ends="[)")
         require_number("weight_decay", self.weight_decay, 0.0)
         require_number("warmup_fraction", self.warmup_fraction, 0.0, 1.0, ends="[)")
+
+
+def require_seeds(seeds: Sequence[int]) -> None:
+    """Raise :class:`OptionError` unless ``seeds`` can tell runs apart.
+
+    >>> require_seeds([1, 1])
+    Traceback (most recent call last):
+    edl_jax.errors.OptionError: seeds 1 1: expected one or more whole numbers from 0 to 2**31 - 1, \
+each once
+    """
+    distinct = bool(seeds) and len(set(seeds)) == len(seeds)
+    in_range = distinct and all(0 <= seed < 2**31 for seed in seeds)
+    expected = "one or more whole numbers from 0 to 2**31 - 1, each once"
+    require(in_range, "seeds", " ".join(map(str, seeds)), expected)

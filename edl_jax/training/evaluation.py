@@ -1,7 +1,7 @@
 """Measuring a classifier: accuracy, likelihood, calibration."""
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 
 from edl_jax.training.batches import split_batch
 from edl_jax.training.pixels import normalize
+from edl_jax.training.step import GraphDef, PyTree
 
 _BATCH = 512
 
@@ -77,7 +78,11 @@ def _calibration_gaps(
 
 @partial(jax.jit, static_argnames=("graphdef", "mesh"))
 def evaluate(
-    graphdef: Any, params: Any, batch_stats: Any, examples: Examples, mesh: Mesh | None = None
+    graphdef: GraphDef,
+    params: PyTree,
+    batch_stats: PyTree,
+    examples: Examples,
+    mesh: Mesh | None = None,
 ) -> Evaluation:
     """Measure a network on labelled images.
 

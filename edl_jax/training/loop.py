@@ -8,7 +8,7 @@ different losses share initial weights, batches and augmentation, and may be com
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple, NotRequired, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -17,44 +17,47 @@ from jax.sharding import Mesh
 
 from edl_jax.errors import EdlError, require
 from edl_jax.losses.base import Loss, as_pytree
+from edl_jax.statistics import finite_or_none
 from edl_jax.training.batches import batch_mesh, replicate, split_batch
 from edl_jax.training.config import TrainConfig
 from edl_jax.training.data import Dataset
-from edl_jax.training.evaluation import Evaluation, Examples, evaluate, expected_calibration_error
+from edl_jax.training.evaluation import Examples, evaluate
 from edl_jax.training.pixels import (
     channel_statistics,
     normalize,
     random_crop_flip,
     resolve_augmentation,
 )
-from edl_jax.training.step import StepInfo, TrainState, init_state, make_train_step, sgd
-
-__all__ = [
-    "Evaluation",
-    "Examples",
-    "Loss",
-    "Midway",
-    "StepInfo",
-    "TrainConfig",
-    "TrainResult",
-    "TrainState",
-    "as_pytree",
-    "epoch_order",
-    "evaluate",
-    "expected_calibration_error",
-    "init_state",
-    "make_train_step",
-    "run_steps",
-    "sgd",
-    "steps_per_call",
-    "train",
-]
+from edl_jax.training.step import (
+    GraphDef,
+    PyTree,
+    StepInfo,
+    TrainState,
+    init_state,
+    make_train_step,
+    sgd,
+)
 
 _STEPS_PER_CALL = 50
 
 
+class EpochRow(TypedDict):
+    """An epoch of a run, ready for JSON; ``None`` is not finite.
+
+    Loss and accuracy on the training labels are those seen during the epoch, on the labels as
+    given; the other figures are there where the test images were looked at.
+    """
+
+    epoch: int
+    train_loss: float | None
+    train_accuracy: float
+    test_accuracy: NotRequired[float]
+    nll: NotRequired[float | None]
+    ece: NotRequired[float | None]
+
+
 class Midway(NamedTuple):
-    """A run that is not finished, and all it needs to go on.
+    """A run that is not finished, and all it needs to be resumed.
 
     Attributes:
       state: as the last step left it.
@@ -71,10 +74,7 @@ class TrainResult(NamedTuple):
     """A finished run.
 
     Attributes:
-      history: one dictionary an epoch, from the first that was finished here, ready for JSON:
-        ``epoch``, ``train_loss``, ``train_accuracy`` (both on the given labels, as seen during the
-        epoch) and, where the test images were looked at, ``test_accuracy``, ``nll`` and ``ece``.
-        ``None`` is not finite.
+      history: a row an epoch, from the first that was finished here.
       test_accuracy, nll, ece: on the test images, after the last epoch.
       diverged: the training loss was not finite; the run ended with that epoch.
       graphdef: the network without its arrays; ``nnx.merge(graphdef, state.params,
@@ -82,12 +82,12 @@ class TrainResult(NamedTuple):
       state: as the last step left it.
     """
 
-    history: list[dict[str, Any]]
+    history: list[EpochRow]
     test_accuracy: float
     nll: float | None
     ece: float | None
     diverged: bool
-    graphdef: Any
+    graphdef: GraphDef
     state: TrainState
 
 
@@ -116,9 +116,9 @@ def run_steps(
     state: TrainState,
     examples: Examples,
     order: jax.Array,
-    loss: Any,
+    loss: Loss,
     *,
-    graphdef: Any,
+    graphdef: GraphDef,
     augment: str,
     num_steps: int,
     mesh: Mesh | None = None,
@@ -126,7 +126,7 @@ def run_steps(
     """Take ``num_steps`` steps in one compiled call.
 
     Args:
-      state: where to go on; its buffers are donated, so it cannot be used again.
+      state: where to start from; its buffers are donated, so it cannot be used again.
       examples: the training set.
       order: int32 ``[steps, batch]``, the whole epoch's from :func:`epoch_order`.
       loss: a callable that is a pytree; :func:`as_pytree` makes one of any function. Its arrays
@@ -157,7 +157,7 @@ def run_steps(
     return jax.lax.scan(body, state, length=num_steps)
 
 
-def steps_per_call(steps_per_epoch: int, params: Any) -> int:
+def steps_per_call(steps_per_epoch: int, params: PyTree) -> int:
     """How many steps to take in one compiled call: an equal share of the epoch.
 
     At most 50, so that progress shows, or all of an epoch whose steps have no such divisor above
@@ -179,7 +179,7 @@ def train(
     loss: Loss,
     config: TrainConfig,
     seed: int,
-    on_progress: Callable[[int, dict[str, Any] | None], None] | None = None,
+    on_progress: Callable[[int, EpochRow | None], None] | None = None,
     *,
     restore: Callable[[Midway], Midway | None] = lambda start: None,
     on_midway: Callable[[Midway], None] | None = None,
@@ -197,7 +197,7 @@ def train(
       seed: of initial weights, batch order and augmentation, which do not depend on the loss.
       on_progress: called with the number of images trained on since it was called last, and at
         the end of an epoch with that epoch's row of the history.
-      restore: given where the run begins, a place that ``on_midway`` was called with to go on
+      restore: given where the run begins, a place that ``on_midway`` was called with to resume
         from instead, or None.
       on_midway: called after every few steps; what it keeps of its argument it must copy.
       devices: what shares each batch, as many of them as divide it; by default all of this process.
@@ -231,7 +231,7 @@ def train(
         num_steps=steps_at_once,
         mesh=mesh,
     )
-    history: list[dict[str, Any]] = []
+    history: list[EpochRow] = []
     diverged = False
     start = Midway(state, *np.zeros((2, steps), np.float32))
     state, *infos = restore(start) or start
@@ -254,19 +254,17 @@ def train(
                 on_midway(Midway(state, losses, accuracies))
         train_loss, train_accuracy = float(np.mean(losses)), float(np.mean(accuracies))
         diverged = not math.isfinite(train_loss)
-        row: dict[str, Any] = {
+        row: EpochRow = {
             "epoch": epoch,
-            "train_loss": _finite(train_loss),
+            "train_loss": finite_or_none(train_loss),
             "train_accuracy": train_accuracy,
         }
         last = diverged or epoch == config.epochs
         if last or (config.eval_every and epoch % config.eval_every == 0):
             measured = evaluate(graphdef, state.params, state.batch_stats, testing, mesh)
-            row |= {
-                "test_accuracy": float(measured.accuracy),
-                "nll": _finite(float(measured.nll)),
-                "ece": _finite(float(measured.ece)),
-            }
+            row["test_accuracy"] = float(measured.accuracy)
+            row["nll"] = finite_or_none(measured.nll)
+            row["ece"] = finite_or_none(measured.ece)
         history.append(row)
         if on_progress is not None:
             on_progress(0, row)
@@ -281,7 +279,3 @@ def train(
         graphdef,
         state,
     )
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

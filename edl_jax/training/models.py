@@ -15,7 +15,6 @@ from N(0, 2 / fan_out) (He et al., arXiv 1502.01852, equation 14).
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +24,14 @@ from edl_jax.errors import require_int, require_one_of
 
 _he_fan_out = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
 _he_fan_in = nnx.initializers.variance_scaling(2.0, "fan_in", "normal")
+
+
+class Classifier(nnx.Module):
+    """A network from float32 images ``[batch, height, width, channels]`` to logits."""
+
+    def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+        """Float32 logits ``[batch, num_classes]``; see :func:`make_model` for ``train``."""
+        raise NotImplementedError
 
 
 class ConvNorm(nnx.Module):
@@ -101,13 +108,13 @@ class PaddedShortcut(nnx.Module):
 
 def _make_shortcut(
     inputs: int, outputs: int, stride: int, project: bool, rngs: nnx.Rngs
-) -> nnx.Module:
+) -> ConvNorm | PaddedShortcut:
     if project and (stride > 1 or inputs != outputs):
         return ConvNorm(inputs, outputs, 1, stride, rngs=rngs)
     return PaddedShortcut(stride, outputs - inputs)
 
 
-class ResNet(nnx.Module):
+class ResNet(Classifier):
     """A residual network for small images.
 
     Args:
@@ -127,7 +134,7 @@ class ResNet(nnx.Module):
         width: int,
         *,
         stages: tuple[int, ...],
-        block: Any,
+        block: type[BasicBlock | Bottleneck],
         project: bool,
         rngs: nnx.Rngs,
     ):
@@ -149,7 +156,7 @@ class ResNet(nnx.Module):
         return self.head(x.mean(axis=(1, 2)))
 
 
-class MLP(nnx.Module):
+class MLP(Classifier):
     """Flattened pixels, two hidden layers of ``width`` rectified units, logits."""
 
     def __init__(
@@ -172,12 +179,12 @@ class MLP(nnx.Module):
         return self.head(nnx.relu(self.second(x)))
 
 
-def _cifar_resnet(depth: int) -> tuple[Callable[..., nnx.Module], int]:
+def _cifar_resnet(depth: int) -> tuple[Callable[..., Classifier], int]:
     stages = ((depth - 2) // 6,) * 3
     return partial(ResNet, stages=stages, block=BasicBlock, project=False), 16
 
 
-MODELS: dict[str, tuple[Callable[..., nnx.Module], int]] = {
+MODELS: dict[str, tuple[Callable[..., Classifier], int]] = {
     "mlp": (MLP, 512),
     "resnet8": _cifar_resnet(8),
     "resnet20": _cifar_resnet(20),
@@ -196,7 +203,7 @@ def make_model(
     num_classes: int,
     width: int | None = None,
     rngs: nnx.Rngs,
-) -> nnx.Module:
+) -> Classifier:
     """Make a classifier with freshly drawn weights.
 
     Args:

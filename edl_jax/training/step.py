@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,13 @@ from flax import nnx
 
 from edl_jax.losses.base import Loss
 from edl_jax.training.config import TrainConfig
-from edl_jax.training.models import make_model
+from edl_jax.training.models import Classifier, make_model
+
+PyTree: TypeAlias = Any
+"""Arrays in containers of any structure."""
+
+GraphDef: TypeAlias = nnx.GraphDef[Classifier]
+"""A classifier's structure, without its arrays."""
 
 
 @partial(
@@ -33,9 +39,9 @@ class TrainState:
     """
 
     step: jax.Array
-    params: Any
-    batch_stats: Any
-    opt_state: Any
+    params: PyTree
+    batch_stats: PyTree
+    opt_state: optax.OptState
     key: jax.Array
 
 
@@ -90,7 +96,7 @@ def sgd(
 
 
 def make_train_step(
-    graphdef: Any, loss: Loss, optimizer: optax.GradientTransformation
+    graphdef: GraphDef, loss: Loss, optimizer: optax.GradientTransformation
 ) -> Callable[[TrainState, jax.Array, jax.Array], tuple[TrainState, StepInfo]]:
     """The training step with a frozen loss in it.
 
@@ -113,8 +119,8 @@ def make_train_step(
     """
 
     def objective(
-        params: Any, batch_stats: Any, images: jax.Array, labels: jax.Array
-    ) -> tuple[jax.Array, tuple[Any, jax.Array]]:
+        params: PyTree, batch_stats: PyTree, images: jax.Array, labels: jax.Array
+    ) -> tuple[jax.Array, tuple[PyTree, jax.Array]]:
         model = nnx.merge(graphdef, params, batch_stats)
         logits = model(images, train=True)
         updated = nnx.to_pure_dict(nnx.state(model, nnx.BatchStat))
@@ -138,10 +144,10 @@ def make_train_step(
 @lru_cache(maxsize=64)
 def _network(
     name: str, width: int | None, image_shape: tuple[int, int, int], num_classes: int
-) -> tuple[Any, Callable[[jax.Array], tuple[Any, Any]]]:
+) -> tuple[GraphDef, Callable[[jax.Array], tuple[PyTree, PyTree]]]:
     """The network's structure, and a compiled function from a key to its initial arrays."""
 
-    def make(key: jax.Array) -> nnx.Module:
+    def make(key: jax.Array) -> Classifier:
         return make_model(
             name,
             image_shape=image_shape,
@@ -150,7 +156,7 @@ def _network(
             rngs=nnx.Rngs(key),
         )
 
-    def arrays(key: jax.Array) -> tuple[Any, Any]:
+    def arrays(key: jax.Array) -> tuple[PyTree, PyTree]:
         _, params, *others = nnx.split(make(key), nnx.Param, nnx.BatchStat)
         return nnx.to_pure_dict(params), nnx.to_pure_dict(others[0])
 
@@ -165,7 +171,7 @@ def init_state(
     num_classes: int,
     seed: int,
     steps_per_epoch: int = 1,
-) -> tuple[Any, TrainState]:
+) -> tuple[GraphDef, TrainState]:
     """A network's structure and the state that training starts from.
 
     Args:

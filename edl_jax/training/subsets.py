@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from edl_jax.errors import require_int, require_number, require_one_of
+from edl_jax.training.config import NoiseKind
 from edl_jax.training.data import Dataset
 
 
@@ -110,7 +111,7 @@ def for_seed(
     train_size: int | None = None,
     holdout_size: int = 0,
     label_noise: float = 0.0,
-    noise_kind: str = "symmetric",
+    noise_kind: NoiseKind = "symmetric",
 ) -> Dataset:
     """What the runs of one seed train on: a random subset with noisy training labels.
 

@@ -6,16 +6,18 @@ from unittest import mock
 
 import pytest
 
-from benchmarks.faults import __main__ as faults
+from benchmarks.faults.__main__ import command
+from benchmarks.faults.cells import QUICK
+from benchmarks.faults.processes import sound_log
 
 
 def test_no_fault_loses_anything_or_lets_anything_in(tmp_path):
     with mock.patch.dict(os.environ):  # where caches are is set for the processes that it starts
-        faults.command(["--quick", "--output", str(tmp_path / "faults.json")])
+        command(["--quick", "--output", str(tmp_path / "faults.json")])
     results = json.loads((tmp_path / "faults.json").read_text())["results"]
 
-    for command in ("pretrain", "transfer"):
-        found = results[f"kills of {command}"]
+    for name in ("pretrain", "transfer"):
+        found = results[f"kills of {name}"]
         assert found["resumed"] == found["bit-identical"] == found["kills"] == 1
         assert found["unbroken runs that differ"] == found["logs with a broken line"] == 0
     for kind in ("artifacts", "checkpoints"):
@@ -23,7 +25,7 @@ def test_no_fault_loses_anything_or_lets_anything_in(tmp_path):
         assert found.pop("executed code") == 0
         assert found.pop("peak MiB") < 1024
         assert found.keys() <= {"refused", "loaded, right", "no arrays"}
-        assert found["refused"] > faults.QUICK.mutations / 2
+        assert found["refused"] > QUICK.mutations / 2
     outcomes = {"exit 0", "exit 2", "stored: exit 0", "stored: exit 2"}
     assert results["command lines"].keys() <= outcomes
     memory = results["memory"]
@@ -36,4 +38,4 @@ def test_no_fault_loses_anything_or_lets_anything_in(tmp_path):
 )
 def test_a_log_with_half_a_line_is_not_sound(tmp_path, log, sound):
     (tmp_path / "metrics.jsonl").write_bytes(log)
-    assert faults.sound_log(tmp_path / "metrics.jsonl") == sound
+    assert sound_log(tmp_path / "metrics.jsonl") == sound

@@ -9,23 +9,23 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.common.results_file import RESULTS, between_marks
-from benchmarks.mutation_strategies import __main__ as mutation_strategies
-from benchmarks.mutation_strategies import table as mutation_table
-from benchmarks.mutation_strategies.__main__ import (
-    MutationStrategiesConfig,
+from benchmarks.common.pages import DOCS, README, between_marks
+from benchmarks.common.results_file import committed
+from benchmarks.mutation_strategies import plot, summary, table
+from benchmarks.mutation_strategies.__main__ import command
+from benchmarks.mutation_strategies.cells import run_variant
+from benchmarks.mutation_strategies.config import MutationStrategiesConfig
+from benchmarks.mutation_strategies.problems import PROBLEMS, Problem
+from benchmarks.mutation_strategies.scores import (
+    CHECKS,
+    Curve,
     generations_to,
     log_generations,
-    run_variant,
     stagnated,
 )
-from benchmarks.mutation_strategies.problems import PROBLEMS, Problem
-from benchmarks.mutation_strategies.searches import CHECKS, Curve, make_searches, make_shared
+from benchmarks.mutation_strategies.searches import make_searches, make_shared
 from benchmarks.mutation_strategies.variants import ALL, CORE, GAUSSIAN, Variant
-from edl_jax import cli, plots
-
-ROOT = Path(__file__).parent.parent.parent
-RESULTS_FILE = RESULTS / "mutation_strategies.json"
+from edl_jax import plots
 
 
 def quadratic(num_generations=50):
@@ -117,7 +117,7 @@ def test_a_search_stagnates_that_ends_above_the_target_without_late_progress(tai
 def test_the_interquartile_mean_leaves_a_quarter_out_on_both_sides():
     values = np.random.default_rng(0).normal(size=40)
 
-    assert mutation_table.interquartile_mean(values) == pytest.approx(stats.trim_mean(values, 0.25))
+    assert summary.interquartile_mean(values) == pytest.approx(stats.trim_mean(values, 0.25))
 
 
 def rows(variant, scores, reached, problem="symmetric"):
@@ -143,7 +143,7 @@ def test_an_operator_is_compared_with_the_gaussian_seed_by_seed():
     noise = np.random.default_rng(0).normal(size=30)
     base = rows(GAUSSIAN, 0.5 + noise, [50] * 30)
     better = rows(Variant(), 0.4 + noise, [25] * 29 + [None])
-    reference, line = mutation_table.summarise(base + better[::-1])
+    reference, line = summary.summarise(base + better[::-1])
 
     assert (reference["name"], line["name"]) == ("Gaussian", "direction")
     assert line["difference"] == pytest.approx(-0.1)
@@ -156,7 +156,7 @@ def test_an_operator_is_compared_with_the_gaussian_seed_by_seed():
 
 def test_no_difference_is_no_finding():
     noise = np.random.default_rng(0).normal(size=(2, 30))
-    lines = mutation_table.summarise(
+    lines = summary.summarise(
         rows(GAUSSIAN, noise[0], [50] * 30)
         + rows(Variant(), noise[1], [50] * 30)
         + rows(Variant(dynamics="iid"), noise[0], [50] * 30)
@@ -171,7 +171,7 @@ def test_the_short_table_does_not_let_controls_win():
     members = {GAUSSIAN: 50, Variant(): 48, Variant(dynamics="iid"): 5}
     members |= {Variant(acts_on=("step_size",)): 40, Variant(acts_on=("switch",)): 45}
     all_rows = [r for v, g in members.items() for r in rows(v, np.arange(30.0), [g] * 30)]
-    kept = mutation_table.shortened(mutation_table.summarise(all_rows))
+    kept = summary.shortened(summary.summarise(all_rows))
 
     assert [line["name"] for line in kept] == ["Gaussian", "direction", "step size"]
 
@@ -181,9 +181,8 @@ def test_no_interval_is_outside_the_picture(monkeypatch):
     all_rows = [r for v, g in members.items() for r in rows(v, np.arange(30.0), [g] * 30)]
     figures = []
     monkeypatch.setattr(plots, "save", lambda figure, path: figures.append(figure))
-    mutation_table.draw_intervals(mutation_table.summarise(all_rows), Path("unused"))
+    plot.draw_intervals(summary.summarise(all_rows), Path("unused"))
     low, high = figures[0].axes[0].get_xlim()
-    plots.plt.close(figures[0])
 
     assert (low, high) == pytest.approx((0.1, 10))
 
@@ -207,21 +206,12 @@ def test_every_problem_gives_finite_fitness_and_a_score(name):
     assert float(problem.score(candidate, keys[2], 64)) >= 0
 
 
-@pytest.mark.parametrize("option", ["--problems=x", "--num-seeds=1", "--jobs=0"])
-def test_a_bad_option_is_one_line_and_status_2(option, capsys):
-    with pytest.raises(SystemExit) as stop:
-        cli.main(lambda: mutation_strategies.command([option]))
-
-    assert stop.value.code == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1
-
-
 def test_a_quick_run_fills_a_file_once(tmp_path, capsys):
     path = tmp_path / "results.json"
     args = ["--quick", "--problems", "sphere", "--output", str(path)]
-    mutation_strategies.command(args)
+    command(args)
     first = json.loads(path.read_text())
-    mutation_strategies.command(args)
+    command(args)
 
     assert json.loads(path.read_text()) == first
     row = next(row for row in first["rows"] if row["stage"] == "test")
@@ -231,11 +221,9 @@ def test_a_quick_run_fills_a_file_once(tmp_path, capsys):
 
 
 def test_the_readme_and_the_page_show_what_the_results_file_says():
-    content = json.loads(RESULTS_FILE.read_text())
-    lines = mutation_table.summarise(content["rows"])
-    readme = (ROOT / "README.md").read_text()
+    content, readme = committed("mutation_strategies"), README.read_text()
+    lines = summary.summarise(content["rows"])
 
-    table = mutation_table.markdown(mutation_table.shortened(lines))
-    assert between_marks(readme, "mutation_strategies", table) == readme
-    page = (ROOT / "docs" / "mutation_strategies.md").read_text()
-    assert mutation_table.page(content, lines) == page
+    block = table.markdown(summary.shortened(lines))
+    assert between_marks(readme, "mutation_strategies", block) == readme
+    assert table.page(content, lines) == (DOCS / "mutation_strategies.md").read_text()

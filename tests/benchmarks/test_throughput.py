@@ -9,13 +9,24 @@ import numpy as np
 import pytest
 
 from benchmarks.common import timing
-from benchmarks.throughput import __main__ as throughput
-from benchmarks.throughput import floor, numpy_search, scaling, searches
+from benchmarks.common.pages import DOCS, with_blocks
+from benchmarks.common.results_file import committed
+from benchmarks.throughput import (
+    cells,
+    floor,
+    numpy_search,
+    plot,
+    problem,
+    scaling,
+    searches,
+    table,
+)
+from benchmarks.throughput.__main__ import command
 from edl_jax import cli
 from edl_jax.losses.networks import make_network
 from edl_jax.objective.synthetic import sample_pairs
 
-TINY = replace(searches.PROBLEM, population_size=8, batch_size=256, width=4)
+TINY = replace(problem.PROBLEM, population_size=8, batch_size=256, width=4)
 
 
 def search(name, config=TINY):
@@ -53,8 +64,8 @@ def test_every_implementation_draws_the_same_mixture(name):
         from benchmarks.throughput import evotorch_search
 
         found = [tensor.numpy() for tensor in evotorch_search.sample_pairs(config)]
-    unshuffled = np.argsort(numpy_search.shuffled(config.batch_size))
-    for component, part in numpy_search.component_slices(config):
+    unshuffled = np.argsort(problem.shuffled(config.batch_size))
+    for component, part in problem.component_slices(config):
         rows = unshuffled[part]
         np.testing.assert_allclose(
             moments(*(array[rows] for array in found)),
@@ -125,13 +136,13 @@ def quick_run(tmp_path_factory):
     path = tmp_path_factory.mktemp("quick") / "results.json"
     names = [name for name in searches.SEARCHES if not searches.missing(name)]
     with pytest.MonkeyPatch.context() as patch:
-        for module in (floor, scaling, throughput):
+        for module in (floor, scaling, cells):
             patch.setattr(module, "ProcessPoolExecutor", InThisProcess)
         patch.setattr(scaling, "QUICK_AXES", {"population_size": (8,)})
         patch.setattr(timing, "SETTLE", 0.0)
-        patch.setattr(searches, "PROBLEM", replace(TINY, width=2))
+        patch.setattr(problem, "PROBLEM", replace(TINY, width=2))
         names = ["edl_jax_one_device", *names]
-        throughput.command(["--quick", "--output", str(path), "--implementations", *names])
+        command(["--quick", "--output", str(path), "--implementations", *names])
     return path
 
 
@@ -153,22 +164,77 @@ def test_a_quick_run_fills_a_file(quick_run):
     assert all(row["buffer_bytes"] > 0 for row in content["scaling"])
 
 
-@pytest.mark.parametrize(
-    "option", ["--implementations=x", "--population-sizes=5", "--repeats=0", "--seconds=0"]
-)
-def test_a_bad_option_is_one_line_and_status_2(option, capsys):
-    with pytest.raises(SystemExit) as stop:
-        cli.main(lambda: throughput.command([option]))
-
-    assert stop.value.code == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1
-
-
 def test_what_is_not_installed_is_left_out_in_one_line(monkeypatch, capsys):
     monkeypatch.setattr(searches, "missing", lambda name: "evotorch")
     with pytest.raises(SystemExit):
-        cli.main(lambda: throughput.command(["--implementations", "evotorch"]))
+        cli.main(lambda: command(["--implementations", "evotorch"]))
 
     printed = capsys.readouterr()
     assert "evotorch is left out" in printed.out
     assert len(printed.err.splitlines()) == 1
+
+
+def rate(name, size, repeat, rate):
+    return {
+        "implementation": name,
+        "strategy": "ES",
+        "population_size": size,
+        "repeat": repeat,
+        "generations_per_second": rate,
+    }
+
+
+def results():
+    """A results file whose machine is slower by half in every other repeat."""
+    rows = []
+    for repeat in range(6):
+        slow = 0.5 if repeat % 2 else 1.0
+        rows += [rate("edl_jax", 64, repeat, 300 * slow), rate("numpy", 64, repeat, 100 * slow)]
+    floor = {
+        "population_size": 64,
+        "width": 32,
+        "matmul_flops": 2e9,
+        "matmul_peak": 1e11,
+        "matmul_rate_at_this_width": 5e10,
+        "matmul_seconds": 0.02,
+        "counts": {"exp": 10**6},
+        "nanoseconds": {"exp": 2.0},
+        "transcendental_seconds": 0.002,
+        "seconds": 0.022,
+        "share_reached": {"edl_jax": 0.5, "numpy": 0.2},
+    }
+    sizes = {"population_size": 64, "batch_size": 2048, "width": 32, "num_classes": 10}
+    grown = [
+        {
+            "axis": "width",
+            **sizes,
+            "width": w,
+            "seconds": w / 1e3,
+            "sampling_seconds": 1e-3,
+            "peak_bytes": None,
+            "buffer_bytes": 2**20,
+        }
+        for w in (8, 16)
+    ]
+    slopes = [{"axis": "width", "quantity": "seconds", "slope": 1.0, "last": 1.0}]
+    return {"rows": rows, "floor": [floor], "scaling": grown, "slopes": slopes}
+
+
+def test_rates_are_compared_within_a_repeat():
+    text = table.markdown(results())
+
+    assert "| 64 | `numpy` | ES | 75 | 3.00 [3.00, 3.00] | 20 % | 6 |" in text
+    assert "| width | 16 | 16 | 1 |  | 1 |" in text
+    assert "| width | time of a generation | 1.00 | 1.00 |" in text
+
+
+def test_the_page_shows_what_the_results_file_says():
+    page = (DOCS / "speed.md").read_text()
+
+    assert with_blocks(page, table.blocks(committed("throughput"))) == page
+
+
+def test_the_picture_is_drawn(tmp_path):
+    plot.draw(results()["scaling"], tmp_path / "speed.png")
+
+    assert (tmp_path / "speed.png").stat().st_size > 1000

@@ -1,20 +1,16 @@
-"""The benchmarks' bookkeeping, and that the README shows what the results file says."""
-
-import json
-from pathlib import Path
+"""The comparison of losses: its cells, its summary, its tables and pictures."""
 
 import pytest
 
-from benchmarks.common.results_file import RESULTS, ResultsFile, between_marks
-from benchmarks.transfer_losses import __main__ as transfer_losses
-from benchmarks.transfer_losses import peers
-from benchmarks.transfer_losses import plot as transfer_plot
-from benchmarks.transfer_losses import table as transfer_table
+from benchmarks.common.pages import DOCS, README, with_blocks
+from benchmarks.common.results_file import committed
+from benchmarks.transfer_losses import peers, plot, table
+from benchmarks.transfer_losses.cells import cells, rates_to_try
+from benchmarks.transfer_losses.config import LOSSES, TUNING_SEED, TransferLossesConfig
+from benchmarks.transfer_losses.settings import QUICK, SETTINGS
 from benchmarks.transfer_losses.summary import by_cell, by_problem, shortened, summarise
-from edl_jax import analyze, cli, plots
+from edl_jax import plots
 from edl_jax.losses.learned import resolve_loss
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 def row(loss, seed, accuracy, protocol="aware", noise=0.4, kind="symmetric"):
@@ -57,7 +53,7 @@ def test_one_hand_made_loss_alone_is_not_the_best():
     lines = summarise([row("cross_entropy", 0, 0.5), row("edl-base", 0, 0.6)])
 
     assert [line["best"] for line in lines] == [None, None]
-    assert "best hand-made)" not in transfer_table.markdown(lines)
+    assert "best hand-made)" not in table.markdown(lines)
 
 
 def test_on_clean_labels_the_protocols_are_one_line():
@@ -105,7 +101,7 @@ def test_only_what_shares_problem_noise_and_protocol_is_compared():
 
 def test_the_overview_is_a_row_for_each_comparison():
     lines = summarise([*several_levels(), row("gce", 0, 0.7), row("gce", 1, 0.8)])
-    _, _, *rows = transfer_table.overview(lines).splitlines()
+    _, _, *rows = table.overview(lines).splitlines()
     cells = [[cell.strip() for cell in text.strip("|").split("|")] for text in rows]
 
     assert [c[1:3] for c in cells] == [
@@ -126,7 +122,7 @@ def test_the_overview_is_a_row_for_each_comparison():
 
 
 def test_the_overview_bears_a_comparison_without_cross_entropy():
-    (text,) = transfer_table.overview(summarise([row("edl-base", 0, 0.5)])).splitlines()[2:]
+    (text,) = table.overview(summarise([row("edl-base", 0, 0.5)])).splitlines()[2:]
 
     assert text.count("|") == 9
 
@@ -136,8 +132,8 @@ def test_the_pictures_show_every_noise_level_and_comparison(tmp_path):
     drawn = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plots, "save", lambda figure, path: drawn.update({path.name: figure}))
-        transfer_plot.draw_noise(lines, tmp_path / "noise.png")
-        transfer_plot.draw_differences(lines, tmp_path / "losses.png")
+        plot.draw_noise(lines, tmp_path / "noise.png")
+        plot.draw_differences(lines, tmp_path / "losses.png")
 
     for axis in drawn["noise.png"].axes:
         assert [t.get_text() for t in axis.get_xticklabels()] == ["0 %", "40 %", "40 %\nasymmetric"]
@@ -145,47 +141,27 @@ def test_the_pictures_show_every_noise_level_and_comparison(tmp_path):
     assert [len(axis.get_yticks()) for axis in panels] == [1] * 5
 
 
-def test_two_writers_of_a_results_file_lose_nothing(tmp_path):
-    path = tmp_path / "results.json"
-    one, other = (ResultsFile(path, transfer_losses.KEY) for _ in range(2))
-    one.add(row("edl", 0, 0.5))
-    other.add(row("edl", 1, 0.6))
-    one.add(row("edl", 2, 0.7))
-
-    assert [r["seed"] for r in json.loads(path.read_text())["rows"]] == [0, 1, 2]
-
-
-def test_a_results_file_goes_on_where_it_stopped(tmp_path):
-    path = tmp_path / "results.json"
-    ResultsFile(path, transfer_losses.KEY).add(row("edl", 0, 0.5))
-    again = ResultsFile(path, transfer_losses.KEY)
-
-    assert again.find(row("edl", 0, None))["test_accuracy"] == 0.5
-    assert again.find(row("edl", 1, None)) is None
-    assert {"command", "commit", "environment"} <= json.loads(path.read_text())["meta"].keys()
-
-
 def test_the_cells_tune_before_they_measure_and_measure_what_tuning_chose():
-    setting = transfer_losses.QUICK
-    config = transfer_losses.TransferLossesConfig(noise=("0.4",), seeds=(0,))
+    setting = QUICK
+    config = TransferLossesConfig(noise=("0.4",), seeds=(0,))
 
     def tuned(problem, loss):
         return {0.01: 0.5, 0.1: 0.4 if problem["label_noise"] else 0.6}
 
-    cells = list(transfer_losses.cells(setting, config, "gce", tuned))
+    planned = list(cells(setting, config, "gce", tuned))
 
-    assert [cell["protocol"] for cell in cells] == ["tuning", "tuning", "unaware", "aware"] * 2
-    assert [cell["learning_rate"] for cell in cells[2:4]] == [0.1, 0.1]
-    assert [cell["learning_rate"] for cell in cells[6:]] == [0.1, 0.01]
-    assert all(cell["seed"] == transfer_losses.TUNING_SEED for cell in cells[:2])
+    assert [cell["protocol"] for cell in planned] == ["tuning", "tuning", "unaware", "aware"] * 2
+    assert [cell["learning_rate"] for cell in planned[2:4]] == [0.1, 0.1]
+    assert [cell["learning_rate"] for cell in planned[6:]] == [0.1, 0.01]
+    assert all(cell["seed"] == TUNING_SEED for cell in planned[:2])
 
 
 @pytest.mark.parametrize("best", range(7))
 def test_climbing_finds_the_best_of_a_hill_and_both_its_neighbours(best):
-    setting = transfer_losses.SETTINGS["cifar-resnet8"]
+    setting = SETTINGS["cifar-resnet8"]
     rates = setting.learning_rates
     tried = {}
-    for rate in transfer_losses.rates_to_try(setting, lambda r: tried[r]):
+    for rate in rates_to_try(setting, lambda r: tried[r]):
         assert rate not in tried
         tried[rate] = -abs(rates.index(rate) - best)
 
@@ -195,13 +171,13 @@ def test_climbing_finds_the_best_of_a_hill_and_both_its_neighbours(best):
 
 
 def test_a_network_with_a_whole_grid_tries_every_rate():
-    setting = transfer_losses.SETTINGS["fashion-mlp"]
+    setting = SETTINGS["fashion-mlp"]
 
-    assert tuple(transfer_losses.rates_to_try(setting, {}.get)) == setting.learning_rates
+    assert tuple(rates_to_try(setting, {}.get)) == setting.learning_rates
 
 
 def test_every_loss_of_the_benchmark_is_one_that_can_be_made():
-    for name in transfer_losses.LOSSES:
+    for name in LOSSES:
         assert name in peers.PEERS or resolve_loss(name)
 
 
@@ -212,39 +188,10 @@ def test_a_random_network_says_which_seed_drew_it():
     assert float(loss.scale) > 0
 
 
-@pytest.mark.parametrize("option", ["--setting=x", "--noise=1.5", "--noise=b", "--seeds=1000"])
-def test_a_bad_option_is_one_line_and_status_2(option, capsys):
-    with pytest.raises(SystemExit) as stop:
-        cli.main(lambda: transfer_losses.command([option]))
-
-    assert stop.value.code == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1
-
-
 def test_the_readme_and_the_page_show_what_the_results_file_says():
-    content = json.loads((RESULTS / "transfer_losses.json").read_text())
+    content, readme = committed("transfer_losses"), README.read_text()
     lines = summarise(content["rows"])
-    readme = (ROOT / "README.md").read_text()
+    tables = {"headline": table.headline(lines), "transfer_losses": table.overview(lines)}
 
-    assert between_marks(readme, "transfer_losses", transfer_table.overview(lines)) == readme
-    assert between_marks(readme, "headline", transfer_table.headline(lines)) == readme
-    page = (ROOT / "docs" / "transfer_losses.md").read_text()
-    assert transfer_table.page(content, lines) == page
-
-
-def test_analyze_prints_losses_side_by_side_and_draws_them(tmp_path, capsys):
-    analyze.command(["gce", "brier", "--num-classes", "3", "--output-dir", str(tmp_path)])
-
-    out = capsys.readouterr().out
-    assert "properness gap" in out
-    assert "gce" in out
-    assert {path.name for path in tmp_path.iterdir()} == {"gradient_profile.png", "simplex.png"}
-
-
-@pytest.mark.parametrize("args", [[], ["no-such-loss"], ["gce", "--num-classes", "1"]])
-def test_analyze_refuses_in_one_line(args, capsys):
-    with pytest.raises(SystemExit) as stop:
-        cli.main(lambda: analyze.command(args))
-
-    assert stop.value.code == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert with_blocks(readme, tables) == readme
+    assert table.page(content, lines) == (DOCS / "transfer_losses.md").read_text()

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from benchmarks.chaos import __main__ as chaos_benchmark
 from benchmarks.chaos import invariant_laws
+from benchmarks.chaos.cells import measure
 from edl_jax.chaos import jittered as chaos_jittered
 from edl_jax.chaos.digits import random_digits
 from edl_jax.chaos.maps import MAPS, chebyshev
@@ -112,7 +112,7 @@ def test_the_first_values_already_follow_the_invariant_law(name):
 @functools.cache
 def long_run(name):
     # All 100,000 steps of the default map; `python -m benchmarks.chaos` takes as many of each.
-    return chaos_benchmark.measure(name, 1000, 100_000 if name == "logistic" else 5_000, seed=11)
+    return measure(name, 1000, 100_000 if name == "logistic" else 5_000, seed=11)
 
 
 @every_sound_map
@@ -287,30 +287,6 @@ def test_importing_the_maps_does_not_read_the_tables():
         "assert tabulated.cache_info().misses == 0"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-# --- the benchmark -----------------------------------------------------------------------------
-
-
-def test_the_page_shows_what_the_results_file_says():
-    rows = chaos_benchmark.committed()
-    page = (chaos_benchmark.ROOT / "docs" / "maps.md").read_text()
-
-    assert [row["map"] for row in rows] == list(MAPS)
-    assert {(row["orbits"], row["steps"]) for row in rows} == {(1000, 100_000)}
-    assert chaos_benchmark.in_page(page, chaos_benchmark.markdown(rows)) == page
-    for row in rows:
-        if row["map"] not in COLLAPSING:
-            assert row["ks"] < 0.005
-            assert row["distinct"] >= 0.99
-            assert row["lyapunov"] == pytest.approx(row["lyapunov_known"], rel=0.02)
-            assert row["lyapunov_known"] == MAPS[row["map"]].law.lyapunov
-
-
-def test_the_benchmark_draws_what_it_found(tmp_path):
-    chaos_benchmark.draw(chaos_benchmark.committed()[-2:], tmp_path / "chaos.png")
-
-    assert (tmp_path / "chaos.png").stat().st_size > 10_000
 
 
 # --- the law -----------------------------------------------------------------------------------

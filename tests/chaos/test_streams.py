@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from edl_jax.chaos.maps import MAPS
-from edl_jax.chaos.streams import _SHUFFLE_SIZE, DYNAMICS, ORBITS, make_stream
+from edl_jax.chaos.streams import _SHUFFLE_SIZE, make_stream
+from edl_jax.config import DYNAMICS, ORBITS
 from edl_jax.errors import EdlError
 
 every_stream = pytest.mark.parametrize(

@@ -8,10 +8,14 @@ import sys
 import time
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from edl_jax import cli, transfer
 from edl_jax.errors import EdlError
+from edl_jax.losses.learned import LearnedLoss
+from edl_jax.losses.networks import NetworkSpec
 from edl_jax.runs.checkpoint import Checkpoints
 from edl_jax.runs.interrupts import Stopped
 
@@ -167,15 +171,13 @@ def _override(defaults: list[str], changes: list[str]) -> list[str]:
 def test_a_loss_for_another_number_of_classes_is_refused_before_anything_is_written(
     toy_data_dir, tmp_path, monkeypatch
 ):
-    def ten_classes_only(logits, labels):
-        if logits.shape[-1] != 10:
-            raise EdlError("made for 10 classes")
-
+    spec = NetworkSpec("concat", 4, 10)
+    params = spec.build().init(jax.random.key(0))
+    LearnedLoss(params, jnp.float32(1.0), spec).save(tmp_path / "ten.npz")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("edl_jax.losses.resolve_loss", lambda name: ten_classes_only)
-    with pytest.raises(EdlError, match="made for 10 classes"):
-        transfer.command(["--loss", "x", "--data-dir", str(toy_data_dir), *QUICK])
-    assert not list(tmp_path.iterdir())
+    with pytest.raises(EdlError, match="evolved for 10 classes got 3"):
+        transfer.command(["--loss", "ten.npz", "--data-dir", str(toy_data_dir), *QUICK])
+    assert [path.name for path in tmp_path.iterdir()] == ["ten.npz"]
 
 
 def test_a_diverged_run_is_reported_without_nan(toy_data_dir, tmp_path, capsys):

@@ -11,8 +11,7 @@ import griffe
 import pytest
 
 from edl_jax.losses import networks
-from edl_jax.objective import synthetic
-from edl_jax.objective import terms as objectives
+from edl_jax.objective import ranking, synthetic, terms
 from edl_jax.runs import directory as runs
 from edl_jax.search.presets import PRESETS
 
@@ -86,7 +85,7 @@ def test_the_table_of_presets_is_theirs():
 
 
 @pytest.mark.parametrize(
-    "names", [synthetic.COMPONENTS, objectives.TERMS, networks._NETWORKS, objectives._ORDERS]
+    "names", [synthetic.COMPONENTS, terms.TERMS, networks._NETWORKS, ranking.ORDERS]
 )
 def test_the_method_page_names_every_part(names):
     words = set(re.findall(r"\w+", (DOCS / "method.md").read_text()))

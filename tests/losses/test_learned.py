@@ -1,4 +1,4 @@
-"""Learned losses: optax's calling convention, the shipped loss, and the scale."""
+"""Learned losses: optax's calling convention, and how a loss is found by its name."""
 
 import functools
 
@@ -6,16 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.stats import kendalltau
 
 import edl_jax
 from edl_jax.errors import EdlError
-from edl_jax.losses.base import every_label, log_softmax
+from edl_jax.losses.base import every_label
 from edl_jax.losses.handmade import LOSSES
 from edl_jax.losses.learned import SHIPPED, LearnedLoss, load_loss, make_learned_loss, resolve_loss
 from edl_jax.losses.networks import NetworkSpec
 from edl_jax.losses.scale import descent_scale
-from edl_jax.objective.properties import loss_profile
+from tests.losses.examples import call, gradient
 
 K = 4
 every_network = pytest.mark.parametrize("name", ["symmetric", "deepset", "concat"])
@@ -28,17 +27,6 @@ def learned(name="symmetric", width=4, num_classes=K, scale=0.7, seed=0):
     rng = np.random.default_rng(seed)
     params = {k: jnp.asarray(rng.normal(size=v.shape), jnp.float32) for k, v in shapes.items()}
     return LearnedLoss(params, jnp.float32(scale), spec)
-
-
-@functools.partial(jax.jit, static_argnames="axis")
-def call(loss, logits, labels, axis=-1, where=None):
-    """The loss as a jitted step would call it, one compilation for each form of arguments."""
-    return loss(logits, labels, axis=axis, where=where)
-
-
-@jax.jit
-def gradient(loss, logits, labels, where=None):
-    return jax.grad(lambda z: loss(z, labels, where=where).sum())(logits)
 
 
 def all_labels(loss):
@@ -262,67 +250,6 @@ def test_resolve_loss_takes_hand_made_losses_too(tmp_path):
     assert resolve_loss(SHIPPED[0]).spec == load_loss(SHIPPED[0]).spec
 
 
-# --- the shipped loss --------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module", params=SHIPPED)
-def shipped(request):
-    return load_loss(request.param)
-
-
-def pairs(num_classes, size=64):
-    rng = np.random.default_rng(num_classes)
-    logits = rng.normal(size=(size, num_classes)) * np.linspace(0.1, 5, size)[:, None]
-    return logits.astype(np.float32), rng.integers(num_classes, size=size)
-
-
-@pytest.mark.parametrize("num_classes", [2, 10, 100, 1000])
-def test_the_shipped_loss_serves_any_number_of_classes(shipped, num_classes):
-    logits, labels = pairs(num_classes)
-    losses = np.asarray(call(shipped, logits, labels))
-    order = np.random.default_rng(0).permutation(num_classes)
-    order = np.roll(order, 1) if np.all(order == np.arange(num_classes)) else order
-
-    assert np.isfinite(losses).all()
-    assert np.all(losses >= 0)
-    relabelled = call(shipped, logits[:, order], np.argsort(order)[labels])
-    np.testing.assert_allclose(relabelled, losses, rtol=1e-5)
-    # It ranks as cross-entropy does; edl-robust only near the ten classes it was evolved with.
-    if shipped.provenance["config"]["preset"] == "robust" and num_classes > 10:
-        return
-    reference = LOSSES["cross_entropy"](logits, labels)
-    assert kendalltau(losses, reference).statistic > 0.7
-
-
-def test_the_shipped_loss_and_its_gradient_are_finite_for_logits_of_ten_thousand(shipped):
-    logits = 1e4 * jnp.array([[1.0, -1, 0], [-1, 1, 0], [1, 1, 1], [-1, 1, 1], [0, 0, -1]])
-    for label in range(3):
-        assert np.isfinite(call(shipped, logits, jnp.full(5, label))).all()
-        assert np.isfinite(gradient(shipped, logits, jnp.full(5, label))).all()
-
-
-def test_descent_on_the_shipped_loss_always_raises_the_true_logit():
-    """That of edl-base: edl-robust lets go of examples that look mislabelled."""
-    p_y = np.concatenate([np.geomspace(1e-6, 0.1, 60), np.linspace(0.1, 0.99, 60)])
-    _, slope = loss_profile(load_loss("edl-base"), p_y, 10)
-
-    assert np.all(slope < 0)
-    # Usably so: an example that is entirely wrong is not given up.
-    assert np.all(slope[p_y < 0.5] < -0.1)
-
-
-def test_the_shipped_loss_says_how_it_was_made_and_is_small(shipped, tmp_path):
-    provenance = shipped.provenance
-
-    assert {"config", "environment", "figures"} <= provenance.keys()
-    assert isinstance(provenance["config"]["seed"], int)
-    assert {"jax", "edl_jax", "evosax"} <= provenance["environment"].keys()
-    assert provenance["figures"]["held_out_discordance"] < 0.05
-    assert provenance["figures"]["scale"] == pytest.approx(float(shipped.scale))
-    shipped.save(tmp_path / "loss.npz")
-    assert (tmp_path / "loss.npz").stat().st_size < 100_000
-
-
 def test_the_public_names_lead_here():
     assert edl_jax.load_loss is load_loss
     assert edl_jax.LOSSES is LOSSES
@@ -340,53 +267,7 @@ def test_a_shipped_name_is_not_shadowed_by_a_file_of_that_name(tmp_path, monkeyp
     assert load_loss(tmp_path / SHIPPED[0]).provenance == {}
 
 
-# --- scale -------------------------------------------------------------------------------------
-
-
-def scaled(loss, factor):
-    return lambda logits, labels: factor * loss(logits, labels)
-
-
-@pytest.mark.parametrize("factor", [1e-3, 40.0])
-def test_the_scale_of_a_multiple_of_cross_entropy_is_its_inverse(factor):
-    found = descent_scale(scaled(LOSSES["cross_entropy"], factor), num_classes=5)
-
-    assert found == pytest.approx(1 / factor, rel=1e-4)
-
-
-def mean_p_y_after_descent(loss, scale, num_classes):
-    """20 unit steps from near-uniform logits, written out."""
-    logits = 0.1 * jax.random.normal(jax.random.key(5), (400, num_classes))
-    labels = jnp.arange(400) % num_classes
-    slope = jax.jit(jax.grad(lambda z: jnp.sum(loss(z, labels))))
-    for _ in range(20):
-        logits = logits - scale * slope(logits)
-    return float(jnp.mean(jnp.exp(log_softmax(logits))[jnp.arange(400), labels]))
-
-
-def test_descent_under_the_scaled_loss_gets_where_cross_entropy_does():
-    name = "gce"
-    scale = descent_scale(LOSSES[name])
-    target = mean_p_y_after_descent(LOSSES["cross_entropy"], 1.0, 10)
-
-    assert mean_p_y_after_descent(LOSSES[name], scale, 10) == pytest.approx(target, abs=0.005)
-    assert mean_p_y_after_descent(LOSSES[name], 0.5 * scale, 10) < target - 0.02
-    rescaled = descent_scale(scaled(LOSSES[name], 8.0))
-    assert rescaled == pytest.approx(scale / 8, rel=1e-3)
-
-
-@pytest.mark.parametrize(
-    "loss",
-    [
-        lambda z, y: jnp.full(y.shape, 2.0),
-        lambda z, y: 0.0 * LOSSES["cross_entropy"](z, y),
-        lambda z, y: -LOSSES["cross_entropy"](z, y),
-    ],
-    ids=["constant", "zero", "reversed"],
-)
-def test_a_loss_that_does_not_descend_has_no_scale(loss):
-    with pytest.raises(EdlError, match="descends as far"):
-        descent_scale(loss, num_classes=3)
+# --- freezing ----------------------------------------------------------------------------------
 
 
 def test_a_frozen_loss_has_the_scale_of_its_network():

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from edl_jax.errors import EdlError
 from edl_jax.losses.networks import (
-    LOG_SCALE,
     NetworkSpec,
     activation,
     label_features,
     log_probs,
     make_network,
 )
+from tests.losses import references
 
 NAMES = ["symmetric", "deepset", "concat", "taylor"]
 every_network = pytest.mark.parametrize("name", NAMES)
@@ -219,20 +219,6 @@ def test_activation_is_x_over_the_root_of_1_plus_x_squared():
 # --- features ----------------------------------------------------------------------------------
 
 
-def reference_features(logits, label):
-    p = np.exp(np.float64(logits) - np.max(logits))
-    p /= p.sum()
-    others = np.delete(p, label)
-    return [
-        p[label],
-        others.max(),
-        np.log(p[label]) / LOG_SCALE,
-        np.log(others.max()) / LOG_SCALE,
-        -(p * np.log(p)).sum(),
-        (p**2).sum(),
-    ]
-
-
 features_of = jax.jit(lambda logits, labels: label_features(log_probs(logits), labels))
 
 
@@ -241,34 +227,9 @@ def test_label_features_are_those_of_a_plain_reference(num_classes):
     logits, labels = batch(num_classes)
     features = features_of(logits, labels)
 
-    expected = [reference_features(z, y) for z, y in zip(logits, labels, strict=True)]
+    expected = [references.label_features(z, y) for z, y in zip(logits, labels, strict=True)]
     assert features.shape == (6, len(labels))
     np.testing.assert_allclose(features.T, expected, rtol=1e-4, atol=1e-6)
-
-
-def reference_loss(name, params, logits, label):
-    """A loss in float64, one class and one layer after another, as the formulas have it."""
-    params = {key: np.float64(value) for key, value in params.items()}
-
-    def layer(key, x):
-        return x @ params[f"{key}/weights"] + params[f"{key}/biases"]
-
-    def squash(x):
-        return x / np.sqrt(1 + x**2)
-
-    p = np.exp(np.float64(logits) - np.max(logits))
-    p /= p.sum()
-    is_label = np.eye(len(p))[label]
-    if name == "symmetric":
-        x = np.array(reference_features(logits, label))
-    elif name == "concat":
-        x = np.concatenate([p, is_label])
-    else:
-        nothing = squash(layer("class", np.zeros(4)))
-        of_class = np.stack([p, is_label, is_label * p, is_label * np.log(p) / LOG_SCALE], axis=1)
-        x = sum(squash(layer("class", features)) - nothing for features in of_class)
-    x = squash(layer("mlp/1", squash(layer("mlp/0", x))))
-    return np.logaddexp(0, layer("mlp/2", x)[0])
 
 
 @pytest.mark.parametrize("name", ["symmetric", "deepset", "concat"])
@@ -276,7 +237,9 @@ def test_losses_are_those_of_a_plain_reference(name):
     params = random_params(made(name, 5))
     logits, labels = batch(5)
 
-    expected = [reference_loss(name, params, z, y) for z, y in zip(logits, labels, strict=True)]
+    expected = [
+        references.network_loss(name, params, z, y) for z, y in zip(logits, labels, strict=True)
+    ]
     found = jax.jit(made(name, 5).apply)(params, logits, labels)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
     assert np.ptp(expected) > 0.1 * np.max(expected)
@@ -287,7 +250,7 @@ def test_label_features_are_right_at_ties(label):
     logits = np.array([[2, 2, 0], [1, 1, 1], [2, 0, 0], [0, 2, 2], [0, 2, -3]], np.float32)
     features = features_of(logits, np.full(5, label, np.int32))
 
-    expected = [reference_features(z, label) for z in logits]
+    expected = [references.label_features(z, label) for z in logits]
     np.testing.assert_allclose(features.T, expected, rtol=1e-5)
 
 

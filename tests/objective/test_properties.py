@@ -10,7 +10,15 @@ import pytest
 from edl_jax.losses.handmade import LOSSES
 from edl_jax.losses.networks import make_network
 from edl_jax.objective import properties as analysis
-from edl_jax.objective.properties import loss_profile, measure_properties, profile_logits
+from edl_jax.objective.properties import (
+    PROPERTY_TITLES,
+    SHAPE_TICKS,
+    Properties,
+    loss_profile,
+    loss_shape,
+    measure_properties,
+    profile_logits,
+)
 
 K = 4
 P_Y = [1e-6, 0.001, 0.25, 0.9, 0.999]
@@ -34,6 +42,17 @@ def test_the_profile_of_a_known_loss_is_its_closed_form():
     values, gradients = loss_profile(LOSSES["one_minus_p"], P_Y, num_classes=3)
     np.testing.assert_allclose(values, 1 - p, rtol=1e-3)
     np.testing.assert_allclose(gradients, -p * (1 - p), rtol=1e-3, atol=1e-7)
+
+
+def test_the_shape_of_a_known_loss_is_its_profile_less_the_value_at_the_right_end():
+    shape = loss_shape(LOSSES["cross_entropy"], num_classes=3)
+
+    np.testing.assert_allclose(shape.p_y, 1 / (1 + np.exp(-shape.logit)))
+    np.testing.assert_allclose(shape.values, np.log(shape.p_y[-1] / shape.p_y), atol=1e-4)
+    np.testing.assert_allclose(shape.gradients, shape.p_y - 1, atol=1e-5)
+    # All ticks stand on the axis, where its probabilities are.
+    places = np.interp(list(SHAPE_TICKS.values()), shape.logit, shape.p_y, left=0, right=0)
+    np.testing.assert_allclose(places, list(SHAPE_TICKS), rtol=0.01)
 
 
 # --- properties --------------------------------------------------------------------------------
@@ -100,3 +119,7 @@ def test_a_loss_that_knows_the_classes_by_name_is_not_permutation_invariant():
 
 def test_a_loss_that_overflows_is_not_finite():
     assert measured("overflowing").finite is False
+
+
+def test_every_property_has_a_title():
+    assert set(PROPERTY_TITLES) == set(Properties._fields)

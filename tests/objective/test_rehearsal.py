@@ -14,7 +14,7 @@ from edl_jax.objective.rehearsal import (
     sample_task,
     student_accuracy,
 )
-from edl_jax.search import pipeline as pretraining
+from edl_jax.search import pipeline
 
 
 @pytest.fixture
@@ -74,9 +74,9 @@ def test_of_several_searches_the_loss_that_rehearses_best_is_frozen(monkeypatch,
     shipped = [load_loss(name) for name in ("edl-base", "edl-robust")]
     candidates = [loss.params for loss in shipped]
     scores = iter([0.2 + 0.1 * (i == best) for i in range(2)])
-    monkeypatch.setattr(rehearsal, "rehearse", lambda loss: jnp.full((2, 3), next(scores)))
+    monkeypatch.setattr(pipeline, "rehearse", lambda loss: jnp.full((2, 3), next(scores)))
     stages = []
-    frozen, figures = pretraining._freeze(shipped[0].spec, candidates, stages.append)
+    frozen, figures = pipeline._freeze(shipped[0].spec, candidates, stages.append)
 
     np.testing.assert_array_equal(frozen.params["mlp/2/biases"], candidates[best]["mlp/2/biases"])
     assert int(np.argmax(figures["rehearsed_accuracies"])) == best

@@ -1,4 +1,4 @@
-"""Objectives: ranking figures against SciPy; terms that sort the known losses as theory does."""
+"""The terms of the objective: they sort the known losses as theory does."""
 
 import functools
 
@@ -6,28 +6,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-from scipy.stats import kendalltau
 
 from edl_jax import LOSSES
 from edl_jax.config import EvolutionConfig, MixtureConfig, ObjectiveConfig
 from edl_jax.losses.base import every_label, log_softmax
+from edl_jax.objective.ranking import rank_agreement, severities
 from edl_jax.objective.terms import (
     SCALE_GUARD_WEIGHT,
     TERMS,
+    Candidate,
     clean_ranking,
-    held_out,
     make_objective,
     noisy_losses,
     noisy_ranking,
     proper_ranking,
-    rank_agreement,
-    ranking_penalty,
     sample_problem,
     scale_guard,
-    severities,
     trainability,
 )
 
@@ -82,130 +76,12 @@ def problem():
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 3))
 def jitted(term, loss, problem, config):
-    return term(loss, problem, config)
+    return term(Candidate(loss, problem), config)
 
 
 def value_of(term, loss, problem, config=CONFIG):
     """A term's value as a float; compiled once for each loss and configuration."""
     return float(jitted(term, loss, problem, config))
-
-
-# --- hard ranking figures ----------------------------------------------------------------------
-
-
-def brute_force_discordance(losses, severity):
-    wrong = total = 0.0
-    for i in range(len(losses)):
-        for j in range(i):
-            if severity[i] != severity[j]:
-                total += 1
-                agreement = (losses[i] - losses[j]) * (severity[i] - severity[j])
-                wrong += 0.5 if agreement == 0 else agreement < 0
-    return wrong / total
-
-
-with_ties = hnp.arrays(np.float32, 12, elements=st.integers(0, 5).map(float))
-
-
-@settings(deadline=None, max_examples=50)
-@given(with_ties, with_ties)
-def test_rank_agreement_is_brute_force_discordance_and_kendalls_tau_b(losses, severity):
-    assume(np.ptp(losses) > 0 and np.ptp(severity) > 0)
-    found = rank_agreement(jnp.array(losses), jnp.array(severity))
-
-    assert float(found.discordance) == pytest.approx(
-        brute_force_discordance(losses, severity), abs=1e-6
-    )
-    assert float(found.tau) == pytest.approx(kendalltau(losses, severity).statistic, abs=1e-6)
-
-
-def test_rank_agreement_compares_all_pairs_of_a_batch_larger_than_a_block():
-    rng = np.random.default_rng(0)
-    losses = rng.normal(size=600).astype(np.float32)
-    severity = (losses + rng.normal(size=600)).astype(np.float32)
-    found = rank_agreement(jnp.array(losses), jnp.array(severity))
-
-    assert float(found.tau) == pytest.approx(kendalltau(losses, severity).statistic, abs=1e-5)
-    assert float(found.discordance) == pytest.approx(
-        brute_force_discordance(losses, severity), abs=1e-5
-    )
-
-
-# --- soft ranking ------------------------------------------------------------------------------
-
-
-def shuffled(size=40, seed=0):
-    return jnp.asarray(np.random.default_rng(seed).permutation(size), jnp.float32)
-
-
-def test_a_perfect_ranking_costs_nothing_and_a_reversed_one_most():
-    severity = shuffled()
-    rank = functools.partial(ranking_penalty, severity=severity[None], margin=0.01)
-
-    assert float(rank(jnp.exp(severity / 20))) == 0.0
-    assert float(rank(jnp.zeros(40))) == pytest.approx(1.0)
-    random = float(rank(shuffled(seed=1)))
-    assert 1.0 < random < float(rank(-severity))
-
-
-@settings(deadline=None, max_examples=25)
-@given(st.floats(1e-3, 1e3), st.floats(-100, 100))
-def test_neither_scale_nor_offset_of_the_losses_matters(scale, offset):
-    severity = shuffled()
-    losses = severity + 8 * jnp.sin(severity)
-    penalty = ranking_penalty(losses, severity[None], 0.1)
-
-    assert float(penalty) > 0.05
-    moved = ranking_penalty(scale * (losses + offset), severity[None], 0.1)
-    assert float(moved) == pytest.approx(float(penalty), rel=1e-3)
-
-
-def test_the_penalty_is_the_mean_hinge_over_pairs_of_differing_severity():
-    losses, severity = np.array([0.0, 3.0, 1.0, 2.0]), np.array([0.0, 1.0, 1.0, 2.0])
-    standard = (losses - losses.mean()) / losses.std()
-    hinges = {}
-    for shift in (1, 2, 3, 4):
-        costs = []
-        for i in range(4):
-            j = (i - shift) % 4
-            order = np.sign(severity[i] - severity[j])
-            if order:
-                costs.append(max(0.0, 1 - order * (standard[i] - standard[j]) / 0.5))
-        hinges[shift] = np.mean(costs) if costs else 0.0
-
-    found = ranking_penalty(jnp.array(losses), jnp.array(severity)[None], 0.5)
-    assert float(found) == pytest.approx(np.mean(list(hinges.values())), rel=1e-5)
-
-
-# --- severity ----------------------------------------------------------------------------------
-
-
-def test_severities_are_their_closed_forms():
-    log_p = jnp.log(jnp.array([[0.7, 0.2, 0.1], [0.7, 0.2, 0.1]]))
-    labels = jnp.array([0, 2])
-    expected = {
-        "log_prob": [-np.log(0.7), -np.log(0.1)],
-        "margin": [np.log(0.2 / 0.7), np.log(0.7 / 0.1)],
-        "brier": [0.09 + 0.04 + 0.01, 0.49 + 0.04 + 0.81],
-    }
-    for order, values in expected.items():
-        np.testing.assert_allclose(severities(log_p, labels, order), [values], rtol=1e-5)
-    every = severities(log_p, labels, "agree")
-    np.testing.assert_allclose(every, list(expected.values()), rtol=1e-5)
-
-
-def test_agree_counts_a_pair_only_where_all_orders_do():
-    # The second has less p_y but also less in its strongest rival: the orders disagree.
-    disputed = jnp.log(jnp.array([[0.40, 0.38, 0.22], [0.38, 0.31, 0.31]]))
-    agreed = jnp.log(jnp.array([[0.40, 0.30, 0.30], [0.10, 0.80, 0.10]]))
-    labels = jnp.array([0, 0])
-    for losses in (jnp.array([1.0, 2.0]), jnp.array([2.0, 1.0])):
-        assert ranking_penalty(losses, severities(disputed, labels, "agree"), 0.1) == 0.0
-    assert ranking_penalty(jnp.array([2.0, 1.0]), severities(agreed, labels, "agree"), 0.1) > 1
-    assert ranking_penalty(jnp.array([1.0, 2.0]), severities(agreed, labels, "agree"), 0.1) == 0
-    # Under one order alone the disputed pair does count.
-    margins = severities(disputed, labels, "margin")
-    assert ranking_penalty(jnp.array([1.0, 2.0]), margins, 0.1) > 1
 
 
 # --- the loss under every label ----------------------------------------------------------------
@@ -275,10 +151,11 @@ def clean(problem):
 
     @jax.jit
     def evaluate(problem):
+        candidates = {name: Candidate(loss, problem) for name, loss in losses.items()}
         orders = ("log_prob", "margin", "brier", "agree")
         configs = {order: ObjectiveConfig(margin=1e-4, severity=order) for order in orders}
         return {
-            order: {name: clean_ranking(loss, problem, config) for name, loss in losses.items()}
+            order: {name: clean_ranking(c, config) for name, c in candidates.items()}
             for order, config in configs.items()
         }
 
@@ -324,13 +201,14 @@ def test_trainability_does_not_depend_on_the_scale(problem, factor):
 
 
 def test_the_scale_guard_is_free_within_a_factor_of_10_and_then_grows(problem):
-    guard = {f: float(scale_guard(scaled(f), problem)) for f in (1e-5, 1e-3, 0.2, 1.0, 5.0, 1e3)}
+    factors = (1e-5, 1e-3, 0.2, 1.0, 5.0, 1e3)
+    guard = {f: float(scale_guard(Candidate(scaled(f), problem))) for f in factors}
 
     assert guard[0.2] == guard[1.0] == guard[5.0] == 0.0
     assert guard[1e3] == pytest.approx(np.log(100), rel=1e-4)
     assert guard[1e-3] == pytest.approx(np.log(100), rel=1e-4)
     assert guard[1e-5] == pytest.approx(np.log(1e4), rel=1e-4)
-    assert np.isfinite(float(scale_guard(constant, problem)))
+    assert np.isfinite(float(scale_guard(Candidate(constant, problem))))
 
 
 # --- what is drawn -----------------------------------------------------------------------------
@@ -400,22 +278,6 @@ def test_each_weight_is_that_of_the_term_of_its_name(problem, name):
     assert fitness.shape == ()
 
 
-def test_held_out_figures_tell_right_from_wrong():
-    config = EvolutionConfig()
-    figures = jax.jit(
-        lambda factor, key: held_out(
-            lambda z, y: factor * LOSSES["cross_entropy"](z, y), key, config, 512
-        )
-    )
-    key = jax.random.key(0, impl="unsafe_rbg")
-    right, wrong = (figures(factor, key) for factor in (1.0, -1.0))
-
-    assert float(right.discordance) < 1e-3
-    assert float(right.tau) > 0.999
-    assert float(wrong.discordance) > 0.999
-    assert float(wrong.tau) < -0.999
-
-
 def test_terms_that_share_a_batch_share_its_losses():
     """The ranking and the guard of the scale look at the same pairs: one evaluation for both."""
     seen = []
@@ -431,3 +293,15 @@ def test_terms_that_share_a_batch_share_its_losses():
 
     assert terms.keys() == {"clean_ranking", "scale_guard"}
     assert seen == [(64, 10)]
+
+
+def test_a_candidate_computes_no_losses_that_no_term_asks_for(problem):
+    seen = []
+
+    def loss(logits, labels):
+        seen.append(logits.shape)
+        return LOSSES["cross_entropy"](logits, labels)
+
+    jax.eval_shape(lambda: trainability(Candidate(loss, problem), CONFIG))
+
+    assert set(seen) == {problem.start.logits.shape}

@@ -16,7 +16,7 @@ def test_numbers_become_scalars_and_each_series_a_run_of_its_own(tmp_path, read_
         for row in ROWS:
             run.log(**row)
             run.log(**row | {"loss": "a/b.npz"})
-        run.finish()
+        run.finish({})
 
     losses = [(row["epoch"], {"nll": pytest.approx(row["nll"])}) for row in ROWS]
     expected = [(f"loss={n}/seed=0", *row) for n in ("a%2Fb.npz", "gce") for row in losses]
@@ -27,7 +27,7 @@ def test_nothing_is_written_unasked(tmp_path):
     with RunDirectory(tmp_path / "run", "transfer", {}) as run:
         attach(run, False, step="epoch")
         run.log(**ROWS[0])
-        run.finish()
+        run.finish({})
 
     assert not (tmp_path / "run" / "tensorboard").exists()
 
@@ -46,7 +46,7 @@ def test_a_resumed_run_has_each_step_of_its_log_once(tmp_path, read_events, had,
         attach(run, wanted, step="epoch")
         for row in ROWS[1:]:
             run.log(**row)
-        run.finish()
+        run.finish({})
 
     steps = [step for _, step, _ in read_events(tmp_path / "tensorboard")]
     assert steps == ([1, 2, 3] if had or wanted else [])
@@ -57,7 +57,7 @@ def test_overwriting_takes_the_event_files_of_the_run_before_away(tmp_path):
         with RunDirectory(tmp_path, "transfer", {}, overwrite=overwrite) as run:
             attach(run, not overwrite, step="epoch")
             run.log(**ROWS[0])
-            run.finish()
+            run.finish({})
 
     assert not (tmp_path / "tensorboard").exists()
 
@@ -99,7 +99,7 @@ def test_files_that_cannot_be_closed_leave_the_run_unfinished(tmp_path, monkeypa
         attach(run, True, step="epoch")
         run.log(**ROWS[0])
         with pytest.raises(EdlError, match="No space left"):
-            run.finish()
+            run.finish({})
 
     assert not (tmp_path / "summary.json").exists()
 

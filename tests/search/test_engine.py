@@ -2,6 +2,7 @@
 
 import dataclasses
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 
 import edl_jax
-from edl_jax.config import STRATEGY_NAMES, EvolutionConfig
-from edl_jax.objective.terms import Objective, held_out
+from edl_jax.config import STRATEGIES, EvolutionConfig
+from edl_jax.objective.ranking import held_out
+from edl_jax.objective.terms import Objective
 from edl_jax.search.engine import make_evolution, parallel_searches
+from edl_jax.strategies.base import Strategy, keep_state
 
 TINY = {"population_size": 8, "batch_size": 32, "num_classes": 3, "width": 4}
 POINT = jnp.array([[1.0, 0.0, -1.0]])
@@ -192,6 +195,52 @@ def test_a_short_search_lowers_the_held_out_discordance():
     assert after < 0.1
 
 
+# --- a strategy of one's own -------------------------------------------------------------------
+
+
+class Walk(NamedTuple):
+    """What the strategy below carries: where it stands, and how far it last jumped."""
+
+    best: dict[str, jax.Array]
+    reach: jax.Array
+
+
+def random_walk(population_size):
+    """Jumps about the best candidate of the last generation: known to this file alone."""
+
+    def init(key, candidates, evaluate):
+        fittest = jnp.argmin(evaluate(candidates))
+        return Walk(jax.tree.map(lambda leaf: leaf[fittest], candidates), jnp.float32(0.3))
+
+    def ask(key, walk):
+        leaves, form = jax.tree.flatten(walk.best)
+        keys = jax.random.split(key, len(leaves))
+        jumps = [
+            leaf + walk.reach * jax.random.normal(k, (population_size, *leaf.shape))
+            for k, leaf in zip(keys, leaves, strict=True)
+        ]
+        return form.unflatten(jumps), walk
+
+    def tell(key, candidates, fitness, walk):
+        fittest = jnp.argmin(fitness)
+        return Walk(jax.tree.map(lambda leaf: leaf[fittest], candidates), 0.9 * walk.reach)
+
+    return Strategy(init, ask, tell, keep_state, lambda walk: walk.best)
+
+
+def test_a_strategy_that_no_file_of_the_package_knows_runs_and_resumes():
+    evolution = make_evolution(EvolutionConfig(**TINY), PLAIN, random_walk(8))
+    start = evolution.init(fast_key(0))
+    whole, info = evolution.run(start, 6)
+    half, _ = evolution.run(evolution.init(fast_key(0)), 3)
+    resumed, _ = evolution.run(half, 3)
+
+    assert value_of(evolution, whole) < value_of(evolution, start)
+    assert info.best_fitness.shape == (6,)
+    for one, other in zip(leaves(whole), leaves(resumed), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 # --- objectives of one's own, and candidates that fail -----------------------------------------
 
 
@@ -209,7 +258,7 @@ def failing(is_failure):
 
 
 @pytest.mark.parametrize(
-    ("strategy", "mutation"), [("ES", "chaotic"), *((name, "gaussian") for name in STRATEGY_NAMES)]
+    ("strategy", "mutation"), [("ES", "chaotic"), *((name, "gaussian") for name in STRATEGIES)]
 )
 def test_every_strategy_and_mutation_survives_generations_that_fail(strategy, mutation):
     """Half of the generations fail as a whole, and in the others the candidates above 0.6."""

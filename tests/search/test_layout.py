@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import re
-import socket
 import subprocess
 import sys
 
@@ -13,9 +12,7 @@ import numpy as np
 import pytest
 
 from edl_jax.config import EvolutionConfig, ObjectiveConfig
-from edl_jax.errors import OptionError
 from edl_jax.losses.learned import load_loss
-from edl_jax.runs.options import ClusterOptions
 from edl_jax.search.engine import make_evolution
 from edl_jax.search.layout import CPU_BYTES, candidates_at_once, make_layout
 from edl_jax.startup import num_processors
@@ -43,7 +40,7 @@ def search(devices=None, **changes):
     config = EvolutionConfig(**SMALL, objective=CLEAN)
     evolution = make_evolution(dataclasses.replace(config, **changes), devices=devices)
     state, info = evolution.run(evolution.init(jax.random.key(0)), GENERATIONS)
-    return evolution.params(state)["theta"], info.mean_fitness, state.strategy.best_solution
+    return evolution.params(state)["theta"], info.mean_fitness
 
 
 def compiled(strategy, devices):
@@ -119,20 +116,21 @@ def test_all_chunks_of_generations_share_one_compilation():
 ON_DEVICES = """
 import sys
 import jax, numpy as np
-sys.path.insert(0, "tests")
 from tests.search.test_layout import compiled, search
 assert len(jax.devices()) == 8
 found = {}
 for name, numbers, changes in [
     ("ES", (1, 2, 4, 8), {}),
+    ("CMA_ES", (1, 8), {"strategy": "CMA_ES"}),
     ("uneven", (1, 8), {"population_size": 10, "strategy": "DifferentialEvolution",
                         "candidates_at_once": 1}),
 ]:
     for n in numbers:
-        params, fitness, best = search(jax.devices()[:n], **changes)
+        params, fitness = search(jax.devices()[:n], **changes)
         assert len(params.devices()) == n, (name, n)
-        found[f"{name}/{n}"] = np.concatenate([params, fitness, best])
-print(compiled("ES", jax.devices()[:4]))
+        found[f"{name}/{n}"] = np.concatenate([params, fitness])
+for strategy in ("ES", "Sep_CMA_ES"):
+    print(compiled(strategy, jax.devices()[:4]))
 np.savez(sys.argv[1], **found)
 """
 
@@ -147,7 +145,7 @@ def test_any_number_of_devices_gives_what_one_gives(tmp_path):
         text=True,
     )
     found = np.load(tmp_path / "found.npz")
-    assert len(found.files) == 6
+    assert len(found.files) == 8
     for name in found.files:
         one = found[f"{name.partition('/')[0]}/1"]
         np.testing.assert_allclose(found[name], one, rtol=1e-4, atol=1e-5, err_msg=name)
@@ -176,160 +174,3 @@ def test_a_command_makes_devices_of_the_processors_and_repeats_itself(tmp_path):
 
     assert one == two
     assert loss.provenance["environment"]["num_devices"] == min(8, num_processors())
-
-
-TRAINING = """
-import sys
-import jax, numpy as np
-from edl_jax import LOSSES
-from edl_jax.training.data import Dataset
-from edl_jax.training.config import TrainConfig
-from edl_jax.training import train
-rng = np.random.default_rng(0)
-images = rng.integers(256, size=(90, 6, 6, 1)).astype(np.uint8)
-labels = np.arange(90) % 3
-data = Dataset("toy", 3, images[:64], labels[:64], images[64:], labels[64:])
-found = {}
-for model in ("mlp", "resnet8"):
-    config = TrainConfig(model=model, width=4, epochs=2, batch_size=8, augment="crop-flip")
-    for n in (1, 3, 4) if model == "mlp" else (1, 4):  # 3 do not divide the batch, 2 of them do
-        result = train(data, LOSSES["cross_entropy"], config, 0, devices=jax.devices()[:n])
-        (leaf, *_) = jax.tree.leaves(result.state.params)
-        assert len(leaf.devices()) == (2 if n == 3 else n), (model, n)
-        params = [np.ravel(x) for x in jax.tree.leaves(result.state.params)]
-        figures = [result.test_accuracy, result.nll, result.ece]
-        found[f"{model}/{n}"] = np.concatenate([*params, figures])
-np.savez(sys.argv[1], **found)
-"""
-
-
-def test_training_on_any_number_of_devices_is_training_on_one(tmp_path):
-    """The statistics of batch normalisation are those of the whole batch, not of a device's part,
-    and every example has its own augmentation."""
-    subprocess.run(
-        [sys.executable, "-c", TRAINING, tmp_path / "found.npz"],
-        check=True,
-        env=environment(JAX_NUM_CPU_DEVICES="4"),
-    )
-    found = np.load(tmp_path / "found.npz")
-    assert len(found.files) == 5
-    for name in found.files:
-        one = found[f"{name.partition('/')[0]}/1"]
-        np.testing.assert_allclose(found[name], one, rtol=1e-3, atol=1e-4, err_msg=name)
-
-
-# --- processes ---------------------------------------------------------------------------------
-
-
-def free_port():
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
-
-
-def pretrain(directory, *options):
-    command = [sys.executable, "-m", "edl_jax.pretrain", *OPTIONS]
-    return subprocess.Popen(
-        [*command, f"--output-dir={directory}", *options],
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def pretrain_with_two(directory):
-    """Run both processes; their status and what they say to stderr."""
-    address = f"--coordinator-address=127.0.0.1:{free_port()}"
-    both = [
-        pretrain(directory, "--distributed", address, "--num-processes=2", f"--process-id={i}")
-        for i in range(2)
-    ]
-    said = [process.communicate(timeout=300)[1] for process in both]
-    return [process.returncode for process in both], said
-
-
-def test_two_processes_give_what_one_gives_and_one_of_them_writes(tmp_path):
-    alone = pretrain(tmp_path / "one")
-    _, said = alone.communicate(timeout=300)
-    assert alone.returncode == 0, said
-    status, said = pretrain_with_two(tmp_path / "two")
-    assert status == [0, 0], said
-
-    one, two = (tmp_path / name for name in ("one", "two"))
-    assert {p.name for p in one.iterdir()} == {p.name for p in two.iterdir()}
-    assert (one / "config.json").read_text() == (two / "config.json").read_text()
-    assert len((two / "metrics.jsonl").read_text().splitlines()) == 10
-    losses = load_loss(one), load_loss(two)
-    np.testing.assert_allclose(*(x.params["theta"] for x in losses), rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(*(x.scale for x in losses), rtol=1e-4)
-    assert losses[1].provenance["environment"]["num_devices"] == 2
-
-    # Where the first cannot begin, none of them does, and none waits for ever.
-    before = {p.name: p.read_bytes() for p in two.iterdir()}
-    status, said = pretrain_with_two(two)
-    assert status == [2, 2]
-    assert "expected a directory that does not hold a run" in said[0]
-    assert "the first process could not begin" in said[1]
-    assert {p.name: p.read_bytes() for p in two.iterdir()} == before
-
-
-ALONE = """
-import sys
-from edl_jax import cli, distributed, pretrain
-distributed._MEET_WITHIN_S = 2
-cli.main(lambda: pretrain.command(sys.argv[1:]))
-"""
-
-
-@pytest.mark.parametrize("number", [0, 1])
-def test_a_process_whose_others_never_come_says_so_in_one_line(number, tmp_path):
-    address = f"--coordinator-address=127.0.0.1:{free_port()}"
-    place = ["--num-processes=2", f"--process-id={number}", f"--output-dir={tmp_path / 'run'}"]
-    ended = subprocess.run(
-        [sys.executable, "-c", ALONE, *OPTIONS, "--distributed", address, *place],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env=environment(),
-    )
-
-    assert ended.returncode == 2, ended.stderr
-    expected = "error: --distributed: the processes did not find each other within 2 seconds\n"
-    assert ended.stderr == expected
-    assert not (tmp_path / "run").exists()
-
-
-GOOD = {
-    "distributed": True,
-    "output_dir": "run",
-    "coordinator_address": "host:1234",
-    "num_processes": 2,
-    "process_id": 1,
-}
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"distributed": False}, "coordinator_address host:1234: expected --distributed with it"),
-        ({"coordinator_address": "host"}, "coordinator_address host: expected HOST:PORT"),
-        ({"coordinator_address": "host:99999"}, "expected HOST:PORT"),
-        ({"num_processes": 0, "process_id": None}, "num_processes 0: expected"),
-        ({"process_id": 2}, "process_id 2: expected a whole number from 0 to 1"),
-        ({"process_id": -1}, "process_id -1: expected"),
-        ({"resume": True}, "resume with --distributed: expected one of the two"),
-        ({"output_dir": None}, "distributed without --output-dir: expected a directory"),
-    ],
-)
-def test_what_cannot_be_a_run_of_several_processes_is_refused(changes, said):
-    with pytest.raises(OptionError) as caught:
-        ClusterOptions(**GOOD | changes)
-    assert said in str(caught.value)
-
-
-def test_the_options_of_several_processes_may_be_left_to_the_cluster():
-    ClusterOptions(**GOOD)
-    ClusterOptions(distributed=True, output_dir="run")
-    assert ClusterOptions(**GOOD).recorded() == {}

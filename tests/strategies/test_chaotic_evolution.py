@@ -5,21 +5,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from edl_jax.strategies.chaotic_evolution import ChaoticEvolution
+from edl_jax.chaos.streams import make_stream
+from edl_jax.strategies.chaotic_evolution import chaotic_evolution
 
 
-def begin(population, fitness, **params):
-    strategy = ChaoticEvolution(len(population), jnp.zeros(len(population[0])))
-    params = strategy.default_params.replace(**params)
+def begin(population, fitness, **rates):
+    strategy = chaotic_evolution(**rates)
     population = jnp.asarray(population, jnp.float32)
-    state = strategy.init(jax.random.key(0), population, jnp.asarray(fitness), params)
-    return strategy, params, state
+    return strategy, strategy.init(jax.random.key(0), population, lambda _: jnp.asarray(fitness))
 
 
 def test_a_trial_scales_each_gene_by_one_plus_or_minus_the_orbit():
-    strategy, params, state = begin(np.full((30, 40), 2.0), np.zeros(30), crossover_rate=1.0)
-    _, values = strategy.stream.sample(jax.random.key(0), state.stream)
-    trial, _ = strategy.ask(jax.random.key(1), state, params)
+    strategy, state = begin(np.full((30, 40), 2.0), np.zeros(30), crossover_rate=1.0)
+    _, values = make_stream("logistic").sample(jax.random.key(0), state.stream)
+    trial, _ = strategy.ask(jax.random.key(1), state)
     factors = np.asarray(trial) / 2
 
     up, down = np.isclose(factors, 1 + values), np.isclose(factors, 1 - values)
@@ -29,8 +28,8 @@ def test_a_trial_scales_each_gene_by_one_plus_or_minus_the_orbit():
 
 @pytest.mark.parametrize("rate", [0.0, 0.3])
 def test_crossover_tries_some_genes_and_always_one(rate):
-    strategy, params, state = begin(np.ones((50, 20)), np.zeros(50), crossover_rate=rate)
-    trial, _ = strategy.ask(jax.random.key(1), state, params)
+    strategy, state = begin(np.ones((50, 20)), np.zeros(50), crossover_rate=rate)
+    trial, _ = strategy.ask(jax.random.key(1), state)
     changed = (np.asarray(trial) != 1).sum(axis=1)
 
     assert changed.min() >= 1
@@ -38,18 +37,18 @@ def test_crossover_tries_some_genes_and_always_one(rate):
 
 
 def test_the_direction_rate_is_the_share_of_steps_towards_0():
-    strategy, params, state = begin(np.ones((50, 50)), np.zeros(50), direction_rate=0.2)
-    trial, _ = strategy.ask(jax.random.key(1), state, params)
+    strategy, state = begin(np.ones((50, 50)), np.zeros(50), direction_rate=0.2)
+    trial, _ = strategy.ask(jax.random.key(1), state)
     moved = np.asarray(trial)[np.asarray(trial) != 1]
 
     assert np.mean(moved < 1) == pytest.approx(0.2, abs=0.05)
 
 
 def test_a_trial_replaces_its_own_individual_if_it_is_better():
-    strategy, params, state = begin(np.arange(1.0, 9).reshape(4, 2), [3.0, 3.0, 3.0, 3.0])
-    trial, asked = strategy.ask(jax.random.key(1), state, params)
+    strategy, state = begin(np.arange(1.0, 9).reshape(4, 2), [3.0, 3.0, 3.0, 3.0])
+    trial, asked = strategy.ask(jax.random.key(1), state)
     fitness = jnp.array([1.0, 3.0, 5.0, jnp.nan])
-    told, _ = strategy.tell(jax.random.key(2), trial, fitness, asked, params)
+    told = strategy.tell(jax.random.key(2), trial, fitness, asked)
 
     expected = np.asarray(state.population).copy()
     expected[0] = trial[0]
@@ -58,9 +57,9 @@ def test_a_trial_replaces_its_own_individual_if_it_is_better():
 
 
 def test_no_gene_changes_its_sign_or_leaves_0():
-    strategy, params, state = begin([[0.0, -1.0, 1.0]] * 4, [9.0] * 4, crossover_rate=1.0)
+    strategy, state = begin([[0.0, -1.0, 1.0]] * 4, [9.0] * 4, crossover_rate=1.0)
     for seed in range(20):
-        trial, state = strategy.ask(jax.random.key(seed), state, params)
-        state, _ = strategy.tell(jax.random.key(0), trial, -jnp.full(4, seed), state, params)
+        trial, state = strategy.ask(jax.random.key(seed), state)
+        state = strategy.tell(jax.random.key(0), trial, -jnp.full(4, seed), state)
 
     assert (np.sign(state.population) == [0, -1, 1]).all()

@@ -7,10 +7,9 @@ from scipy import stats
 
 from edl_jax.chaos.maps import MAPS
 from edl_jax.chaos.streams import Shape, make_stream
+from edl_jax.config import ACTS_ON, MUTATIONS, ChaosConfig
 from edl_jax.errors import EdlError
 from edl_jax.strategies.mutation import (
-    ACTS_ON,
-    MUTATIONS,
     Mutation,
     chaotic,
     directed,
@@ -25,7 +24,7 @@ for _name in MAPS:
     OPERATORS[f"{_name}-map"] = chaotic(_name, "map")
     OPERATORS[f"{_name}-normal"] = chaotic(_name, "normal")
 for _places in (*((place,) for place in ACTS_ON), ("switch", "step_size", "gene_step_size")):
-    OPERATORS["+".join(_places)] = make_mutation("chaotic", acts_on=_places)
+    OPERATORS["+".join(_places)] = make_mutation("chaotic", ChaosConfig(acts_on=_places))
 every_operator = pytest.mark.parametrize("mutation", OPERATORS.values(), ids=OPERATORS)
 COLLAPSING = [OPERATORS[name] for name in OPERATORS if "float32" in name]
 SHARED = [OPERATORS[name] for name in OPERATORS if "step_size" in name]
@@ -120,18 +119,16 @@ def test_the_marginal_is_the_one_asked_for(marginal):
 
 def test_operators_are_made_by_name():
     for name in MUTATIONS:
-        z = samples(make_mutation(name, "logistic", "map"), (3,), 1, seed=5)
+        z = samples(make_mutation(name), (3,), 1, seed=5)
         same = samples(gaussian() if name == "gaussian" else chaotic(), (3,), 1, seed=5)
         np.testing.assert_array_equal(z, same)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "named"),
-    [(("cauchy",), "cauchy"), (("chaotic", "tnet"), "tnet"), (("chaotic", "logistic", "x"), "x")],
-)
-def test_an_unknown_name_is_refused_with_the_known_ones(arguments, named):
-    with pytest.raises(EdlError, match=f"{named}: expected one of"):
-        make_mutation(*arguments)
+def test_an_unknown_name_is_refused_with_the_known_ones():
+    with pytest.raises(EdlError, match="cauchy: expected one of gaussian, chaotic"):
+        make_mutation("cauchy")
+    with pytest.raises(EdlError, match="x: expected one of map, uniform, normal"):
+        directed(make_stream("logistic"), "x")
 
 
 def constant(value):
@@ -177,10 +174,3 @@ def test_the_marginal_does_not_depend_on_the_dynamics(marginal, dynamics):
     }[marginal]
 
     assert stats.kstest(z, law.cdf).pvalue > 1e-3
-
-
-def test_places_that_exclude_each_other_are_refused():
-    with pytest.raises(EdlError, match="direction or switch"):
-        make_mutation("chaotic", acts_on=("direction", "switch"))
-    with pytest.raises(EdlError, match="acts_on mean: expected one of"):
-        make_mutation("chaotic", acts_on=("mean",))

@@ -1,42 +1,219 @@
-"""Protects the figures under which losses are compared: paired, with an interval that covers."""
+"""Protects how losses are compared: every run the one that ``train`` alone would make, paired by
+seed, resumed where it was stopped, with figures and intervals that are true."""
 
-import io
+import json
+from dataclasses import replace
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from rich.console import Console
 
-from edl_jax.plots import learning_curves
-from edl_jax.statistics import bootstrap_interval
-from edl_jax.training.comparison import paired_difference, table
+from edl_jax.errors import EdlError, OptionError
+from edl_jax.training.comparison import compare, paired_difference, require_fit
+from edl_jax.training.loop import train
+from edl_jax.training.subsets import for_seed
+from tests.training.toy import MLP, brier, cross_entropy, rows, toy
+
+LOSSES = {"cross_entropy": cross_entropy, "brier": brier}
+RUNS = [(name, seed) for seed in (0, 1) for name in LOSSES]
+
+# --- runs --------------------------------------------------------------------------------------
 
 
-def rows(accuracies: dict[str, list[float | None]]) -> list[dict]:
-    return [
-        {"loss": loss, "seed": seed, "test_accuracy": value, "nll": value, "ece": 0.1}
-        for loss, values in accuracies.items()
-        for seed, value in enumerate(values)
+@pytest.fixture(scope="module")
+def whole():
+    return compare(toy(), LOSSES, MLP, (0, 1), label_noise=0.2)
+
+
+def test_every_run_is_the_one_that_its_loss_and_seed_make_alone(whole):
+    for name, seed in RUNS:
+        alone = train(for_seed(toy(), seed, label_noise=0.2), LOSSES[name], MLP, seed)
+        of_run = [row for row in whole.history if (row["loss"], row["seed"]) == (name, seed)]
+        assert of_run == [{"loss": name, "seed": seed, **row} for row in alone.history]
+        (row,) = (row for row in whole.rows if (row["loss"], row["seed"]) == (name, seed))
+        assert (row["test_accuracy"], row["nll"], row["ece"], row["diverged"]) == alone[1:5]
+
+
+def test_seeds_are_trained_one_after_the_other_and_losses_are_listed_so(whole):
+    trained = [(row["loss"], row["seed"]) for row in whole.history if row["epoch"] == 1]
+    assert trained == RUNS
+    listed = [(row["loss"], row["seed"]) for row in whole.rows]
+    assert listed == [(name, seed) for name in LOSSES for seed in (0, 1)]
+    json.dumps(whole, allow_nan=False)
+
+
+def test_every_loss_is_set_against_the_first_in_every_figure(whole):
+    assert [found["metric"] for found in whole.paired_differences] == [
+        "test_accuracy",
+        "nll",
+        "ece",
     ]
+    for found in whole.paired_differences:
+        assert found == paired_difference(whole.rows, "brier", "cross_entropy", found["metric"])
 
 
-@settings(deadline=None)
-@given(st.lists(st.floats(-1, 1), min_size=1, max_size=8))
-def test_the_interval_lies_inside_the_values_and_around_their_mean(values):
-    low, high = bootstrap_interval(values, num_resamples=500)
-    assert min(values) - 1e-12 <= low <= high <= max(values) + 1e-12
-    assert (low, high) == bootstrap_interval(values, num_resamples=500)
+def test_what_happens_is_told_as_it_happens(whole):
+    begun, images, epochs, ended = [], [], [], []
+
+    def on_progress(name, seed, count, row):
+        assert begun[-1] == (name, seed)
+        images.append(count)
+        epochs.extend([{"loss": name, "seed": seed, **row}] if row else [])
+
+    result = compare(
+        toy(),
+        LOSSES,
+        MLP,
+        (0, 1),
+        label_noise=0.2,
+        on_start=lambda *run: begun.append(run),
+        on_progress=on_progress,
+        on_run=lambda row, trained: ended.append((row, trained)),
+    )
+    assert result == whole and epochs == whole.history and begun == RUNS
+    assert sum(images) == 4 * MLP.epochs * (150 // 16) * 16
+    assert [(row["loss"], row["seed"]) for row, _ in ended] == RUNS
+    assert all(row in whole.rows for row, _ in ended)
+    row, trained = ended[-1]
+    assert row["test_accuracy"] == trained.test_accuracy and trained.state.step == 18
 
 
-def test_the_interval_covers_the_mean_as_often_as_it_says():
-    """With 30 normal values 95 % intervals cover a little less often; 300 trials, four sigma."""
-    rng = np.random.default_rng(0)
-    hits = 0
-    for _ in range(300):
-        low, high = bootstrap_interval(rng.normal(size=30), num_resamples=500)
-        hits += low <= 0 <= high
-    assert 0.89 < hits / 300 < 0.985
+def test_the_size_of_the_sets_is_what_was_asked_for():
+    seen = []
+    result = compare(
+        toy(),
+        {"a": cross_entropy},
+        MLP,
+        [3],
+        train_size=64,
+        holdout_size=50,
+        on_progress=lambda name, seed, images, row: seen.append(images),
+    )
+    data = for_seed(toy(), 3, train_size=64, holdout_size=50)
+    assert len(data.test_labels) == 50
+    alone = train(data, cross_entropy, MLP, 3)
+    assert result.rows[0]["nll"] == alone.nll and result.rows[0]["train_size"] == 64
+    assert sum(seen) == 2 * 64 and result.paired_differences == []
+
+
+def test_a_run_that_diverges_ends_alone():
+    losses = {"a": cross_entropy, "broken": lambda z, y: jnp.log(z[:, 0] * 0)}
+    result = compare(toy(), losses, MLP, [0])
+    assert [row["diverged"] for row in result.rows] == [False, True]
+    assert [row["epoch"] for row in result.history] == [1, 2, 1]
+    by_metric = {found["metric"]: found["mean"] for found in result.paired_differences}
+    assert by_metric["nll"] is None and by_metric["test_accuracy"] is not None
+    again = compare(toy(), losses, MLP, [0], history=result.history, on_start=pytest.fail)
+    assert again == result, "it is done, though it has not seen all epochs"
+
+
+# --- resuming ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("runs", [0, 1, 3, 4])
+def test_runs_that_are_done_are_not_trained_again(runs, whole):
+    done = whole.history[: runs * MLP.epochs]
+    begun = []
+    result = compare(
+        toy(),
+        LOSSES,
+        MLP,
+        (0, 1),
+        label_noise=0.2,
+        history=done,
+        on_start=lambda *run: begun.append(run),
+    )
+    assert result == whole and begun == RUNS[runs:]
+
+
+def test_a_run_that_is_not_done_begins_anew_where_nothing_restores_it(whole):
+    begun = []
+    result = compare(
+        toy(),
+        LOSSES,
+        MLP,
+        (0, 1),
+        label_noise=0.2,
+        history=whole.history[:3],
+        on_start=lambda *run: begun.append(run),
+    )
+    assert result == whole and begun == RUNS[1:]
+
+
+class _Stopped(Exception):  # noqa: N818 - it is no error
+    pass
+
+
+def test_a_run_is_resumed_from_the_place_that_was_kept(whole):
+    """Stopped after the steps of the second run's last epoch, before that epoch's row."""
+    arguments = (toy(), LOSSES, MLP, (0, 1))
+    history, place = [], []
+
+    def on_progress(name, seed, images, row):
+        history.extend([{"loss": name, "seed": seed, **row}] if row else [])
+
+    def on_midway(midway):
+        if len(history) == 3:
+            key = jnp.copy(midway.state.key)
+            arrays = midway._replace(state=replace(midway.state, key=0))
+            place.append((jax.tree.map(np.array, arrays), key))
+            raise _Stopped
+
+    with pytest.raises(_Stopped):
+        compare(*arguments, label_noise=0.2, on_progress=on_progress, on_midway=on_midway)
+    assert history == whole.history[:3]
+
+    def restore(start):
+        if not place:
+            return None
+        arrays, key = place.pop()
+        return arrays._replace(state=replace(jax.tree.map(jnp.array, arrays.state), key=key))
+
+    result = compare(*arguments, label_noise=0.2, history=history, restore=restore)
+    assert result == whole and not place
+
+
+# --- refusals ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("seeds", {"seeds": ()}),
+        ("seeds", {"seeds": (1, 1)}),
+        ("seeds", {"seeds": (-1,)}),
+        ("losses", {"losses": {}}),
+        ("train_size", {"train_size": 151}),
+        ("train_size", {"train_size": 101, "holdout_size": 50}),
+        ("batch_size", {"train_size": 15}),
+        ("holdout_size", {"holdout_size": -1}),
+        ("holdout_size", {"holdout_size": 150}),
+        ("label_noise", {"label_noise": 1.1}),
+        ("noise_kind", {"noise_kind": "pink"}),
+    ],
+    ids=str,
+)
+def test_what_is_out_of_range_is_named_before_anything_is_trained(field, wrong):
+    arguments = {"losses": LOSSES, "config": MLP, "seeds": (0,), "on_start": pytest.fail, **wrong}
+    with pytest.raises(OptionError) as error:
+        compare(toy(), **arguments)
+    assert error.value.field == field
+
+
+def test_a_loss_for_another_number_of_classes_is_refused_before_anything_is_trained():
+    def ten_classes_only(logits, labels):
+        if logits.shape[-1] != 10:
+            raise EdlError("made for 10 classes")
+
+    losses = {"first": cross_entropy, "second": ten_classes_only}
+    with pytest.raises(EdlError, match="made for 10 classes"):
+        compare(toy(), losses, MLP, [0], on_start=pytest.fail)
+    with pytest.raises(EdlError, match="made for 10 classes"):
+        require_fit(toy(), losses, MLP)
+
+
+# --- paired differences ------------------------------------------------------------------------
 
 
 def test_differences_are_paired_by_seed():
@@ -56,39 +233,3 @@ def test_an_interval_takes_three_seeds():
 def test_a_diverged_run_has_no_difference():
     result = paired_difference(rows({"a": [0.1, 0.5], "b": [None, 0.5]}), "b", "a", "nll")
     assert result["mean"] is None and result["interval"] is None
-
-
-def printed(content: list[dict]) -> list[str]:
-    output = io.StringIO()
-    Console(file=output, width=120).print(table(content))
-    return output.getvalue().splitlines()
-
-
-def test_the_table_has_a_row_a_run_a_mean_and_a_difference():
-    lines = printed(rows({"a": [0.5, 0.6, 0.7], "b": [0.51, 0.62, 0.73]}))
-    assert sum("mean" in line and "│" in line for line in lines) == 2
-    (mean,) = (line for line in lines if "│ b" in line and "mean" in line)
-    assert "62.00%" in mean and "+2.00 [+1." in mean
-    assert sum("│ b" in line for line in lines) == 4
-
-
-def test_the_table_of_one_run_has_no_mean():
-    lines = printed(rows({"a": [0.5]}))
-    assert not any("mean" in line or "first" in line for line in lines)
-    assert any("50.00%" in line for line in lines)
-
-
-def test_the_table_marks_a_run_that_diverged():
-    diverged = [{"loss": "a", "seed": 0, "test_accuracy": 0.1, "nll": None, "ece": None}]
-    assert any("diverged" in line for line in printed(diverged))
-
-
-def test_learning_curves_are_drawn_whatever_is_missing(tmp_path):
-    history = [
-        {"loss": "a", "seed": 0, "epoch": 1, "train_accuracy": 0.2},
-        {"loss": "a", "seed": 0, "epoch": 2, "train_accuracy": 0.3, "test_accuracy": 0.25},
-        {"loss": "x" * 80, "seed": 0, "epoch": 1, "train_accuracy": 0.1, "test_accuracy": 0.1},
-    ]
-    learning_curves(history, tmp_path / "curves.png")
-    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
-    assert len(list(tmp_path.iterdir())) == 1

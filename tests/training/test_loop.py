@@ -9,7 +9,6 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from flax import nnx
 from hypothesis import given, settings
@@ -17,163 +16,12 @@ from hypothesis import strategies as st
 
 from edl_jax.errors import EdlError, OptionError
 from edl_jax.losses.base import as_pytree
-from edl_jax.training import evaluation
-from edl_jax.training import loop as training
-from edl_jax.training.config import TrainConfig
-from edl_jax.training.data import Dataset
-from edl_jax.training.evaluation import Examples, evaluate, expected_calibration_error
+from edl_jax.training import loop
+from edl_jax.training.evaluation import evaluate
 from edl_jax.training.loop import epoch_order, run_steps, steps_per_call, train
-from edl_jax.training.pixels import channel_statistics, normalize
-from edl_jax.training.step import init_state, make_train_step, sgd
-
-cross_entropy = optax.softmax_cross_entropy_with_integer_labels
-MLP = TrainConfig(model="mlp", width=16, epochs=2, batch_size=16, augment="none")
-
-
-def brier(logits, labels):
-    return jnp.sum((jax.nn.softmax(logits) - jax.nn.one_hot(labels, logits.shape[-1])) ** 2, -1)
-
-
-def toy(seed: int = 0, num_train: int = 150, num_test: int = 33) -> Dataset:
-    """Three classes of 6x6 images, told apart by which channel is bright."""
-    rng = np.random.default_rng(seed)
-
-    def draw(size: int) -> tuple[np.ndarray, np.ndarray]:
-        labels = rng.integers(0, 3, size).astype(np.int32)
-        images = rng.integers(0, 160, (size, 6, 6, 3)).astype(np.uint8)
-        images[np.arange(size), :, :, labels] += 40
-        return images, labels
-
-    return Dataset("toy", 3, *draw(num_train), *draw(num_test))
-
-
-def examples(dataset: Dataset) -> Examples:
-    mean, std = channel_statistics(dataset.train_images)
-    return Examples(*map(jnp.asarray, (dataset.train_images, dataset.train_labels, mean, std)))
-
-
-def leaves_equal(one, other) -> bool:
-    return jax.tree.all(jax.tree.map(jnp.array_equal, one, other))
-
-
-# --- calibration and evaluation ----------------------------------------------------------------
-
-
-def reference_ece(probs: np.ndarray, labels: np.ndarray, num_bins: int) -> float:
-    """Guo et al. (2017), equations 1 to 3, bin by bin in float64."""
-    confidence, prediction = probs.max(axis=1).astype(np.float64), probs.argmax(axis=1)
-    total = 0.0
-    for m in range(num_bins):
-        inside = (confidence > m / num_bins) & (confidence <= (m + 1) / num_bins)
-        if inside.any():
-            accuracy = np.mean(prediction[inside] == labels[inside])
-            total += inside.mean() * abs(accuracy - confidence[inside].mean())
-    return total
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.integers(0, 2**31), st.sampled_from([4, 15]), st.floats(0.1, 20))
-def test_calibration_error_is_that_of_a_plain_reference(seed, num_bins, sharpness):
-    rng = np.random.default_rng(seed)
-    logits = sharpness * rng.normal(size=(64, 4))
-    probs = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probs = (probs / probs.sum(axis=1, keepdims=True)).astype(np.float32)
-    labels = rng.integers(0, 4, 64)
-    # A confidence within rounding of an edge may fall on either side of it.
-    confidence = probs.max(axis=1) * num_bins
-    probs[np.abs(confidence - np.rint(confidence)) < 1e-5] = (0.45, 0.25, 0.2, 0.1)
-    result = expected_calibration_error(jnp.asarray(probs), jnp.asarray(labels), num_bins)
-    assert float(result) == pytest.approx(reference_ece(probs, labels, num_bins), abs=1e-5)
-
-
-def test_calibration_error_of_known_cases():
-    certain = jnp.array([[1.0, 0.0], [0.0, 1.0]])
-    assert float(expected_calibration_error(certain, jnp.array([0, 1]))) == 0
-    assert float(expected_calibration_error(certain, jnp.array([1, 0]))) == 1
-    uniform = jnp.full((4, 2), 0.5)
-    assert float(expected_calibration_error(uniform, jnp.array([0, 0, 1, 1]))) == 0
-    assert math.isnan(expected_calibration_error(jnp.full((2, 2), jnp.nan), jnp.array([0, 1])))
-
-
-@pytest.mark.parametrize("num_test", [1, 8, 9, 19])
-def test_evaluation_counts_every_image_once(num_test, monkeypatch):
-    """The last batch is filled up; what fills it must not count."""
-    monkeypatch.setattr(evaluation, "_BATCH", 8)
-    dataset = toy(num_test=num_test)
-    testing = examples(dataset)._replace(
-        images=jnp.asarray(dataset.test_images), labels=jnp.asarray(dataset.test_labels)
-    )
-    graphdef, state = init_state(MLP, dataset.image_shape, 3, seed=0)
-    measured = evaluate(graphdef, state.params, state.batch_stats, testing)
-
-    model = nnx.merge(graphdef, state.params, state.batch_stats)
-    logits = model(normalize(testing.images, testing.mean, testing.std))
-    probs = jax.nn.softmax(logits)
-    assert float(measured.accuracy) == pytest.approx(
-        np.mean(np.argmax(logits, -1) == dataset.test_labels)
-    )
-    assert float(measured.nll) == pytest.approx(
-        float(cross_entropy(logits, testing.labels).mean()), rel=1e-5
-    )
-    assert float(measured.ece) == pytest.approx(
-        float(expected_calibration_error(probs, testing.labels)), abs=1e-5
-    )
-
-
-# --- the step ----------------------------------------------------------------------------------
-
-
-def test_a_step_descends_the_mean_loss():
-    """Without momentum and decay: parameters minus learning rate times gradient."""
-    dataset = toy()
-    config = replace(MLP, momentum=0.0, weight_decay=0.0, warmup_fraction=0.0, learning_rate=0.2)
-    graphdef, state = init_state(config, dataset.image_shape, 3, seed=0, steps_per_epoch=100)
-    images = jax.random.normal(jax.random.key(0), (16, 6, 6, 3))
-    labels = jnp.arange(16) % 3
-
-    def mean_loss(params):
-        model = nnx.merge(graphdef, params, state.batch_stats)
-        return brier(model(images), labels).mean()
-
-    value, gradient = jax.jit(jax.value_and_grad(mean_loss))(state.params)
-    step = jax.jit(make_train_step(graphdef, brier, sgd()))
-    after, info = step(state, images, labels)
-    expected = jax.tree.map(lambda p, g: p - 0.2 * g, state.params, gradient)
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), after.params, expected)
-    assert float(info.loss) == pytest.approx(float(value), rel=1e-5)
-    assert int(after.step) == 1
-
-
-def test_the_optimizer_is_optax_sgd_with_decayed_kernels():
-    params = {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}
-    ours = sgd(0.3, 0.8, 0.01, warmup_steps=2, total_steps=10)
-    schedule = optax.join_schedules(
-        [optax.linear_schedule(0.15, 0.45, 2), optax.cosine_decay_schedule(0.3, 8)], [2]
-    )
-    theirs = optax.chain(
-        optax.masked(optax.add_decayed_weights(0.01), {"kernel": True, "bias": False}),
-        optax.sgd(schedule, momentum=0.8, nesterov=True),
-    )
-    # What the numbers of the optimizer in the step are does not matter: the state has its own.
-    states, step = (ours.init(params), theirs.init(params)), sgd()
-    for i in range(10):
-        gradient = jax.tree.map(lambda p, i=i: jnp.sin(p + i), params)
-        updates, first = step.update(gradient, states[0], params)
-        expected, second = theirs.update(gradient, states[1], params)
-        states = first, second
-        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4), updates, expected)
-
-
-def test_the_learning_rate_rises_and_falls_to_zero():
-    optimizer = sgd(1.0, 0.0, 0.0, warmup_steps=10, total_steps=100)
-    state, rates = optimizer.init(jnp.zeros(())), []
-    for _ in range(100):
-        update, state = optimizer.update(jnp.ones(()), state, jnp.zeros(()))
-        rates.append(-float(update))
-    assert rates[0] == pytest.approx(0.1) and rates[10] == pytest.approx(1.0)
-    assert rates[:11] == sorted(rates[:11]) and rates[10:] == sorted(rates[10:], reverse=True)
-    assert rates[-1] < 1e-3
-
+from edl_jax.training.pixels import normalize
+from edl_jax.training.step import init_state
+from tests.training.toy import MLP, brier, cross_entropy, examples, leaves_equal, toy
 
 # --- the epoch ---------------------------------------------------------------------------------
 
@@ -273,9 +121,9 @@ def test_training_learns_and_reports():
     )
 
 
-def test_a_run_goes_on_bit_identically_from_every_place_it_comes_by(monkeypatch):
+def test_a_run_resumes_bit_identically_from_every_place_it_comes_by(monkeypatch):
     """Within an epoch, at the end of one before its row, and at the end of all."""
-    monkeypatch.setattr(training, "steps_per_call", lambda steps, params: 3)
+    monkeypatch.setattr(loop, "steps_per_call", lambda steps, params: 3)
     config, dataset = replace(MLP, epochs=2), toy()
     places = []
 
@@ -301,7 +149,7 @@ def test_a_run_goes_on_bit_identically_from_every_place_it_comes_by(monkeypatch)
 
 @pytest.mark.parametrize("step", [-1, 1, 19])
 def test_a_place_that_a_run_does_not_come_by_is_refused(step, monkeypatch):
-    monkeypatch.setattr(training, "steps_per_call", lambda steps, params: 3)
+    monkeypatch.setattr(loop, "steps_per_call", lambda steps, params: 3)
 
     def restore(start):
         return start._replace(state=replace(start.state, step=jnp.int32(step)))
@@ -423,33 +271,3 @@ def test_a_run_that_diverges_ends_and_says_so():
 def test_a_batch_larger_than_the_training_set_is_refused():
     with pytest.raises(OptionError, match="at most the number of training images, 10"):
         train(toy(num_train=10), cross_entropy, MLP, 0)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"model": "resnet9"},
-        {"width": 0},
-        {"epochs": 0},
-        {"epochs": 1.5},
-        {"batch_size": 0},
-        {"learning_rate": 0.0},
-        {"learning_rate": float("nan")},
-        {"learning_rate": float("inf")},
-        {"momentum": 1.0},
-        {"weight_decay": -1.0},
-        {"warmup_fraction": 1.0},
-        {"augment": "cutmix"},
-        {"eval_every": -1},
-    ],
-    ids=str,
-)
-def test_a_configuration_out_of_range_is_refused(wrong):
-    ((field, _),) = wrong.items()
-    with pytest.raises(OptionError) as error:
-        TrainConfig(**wrong)
-    assert error.value.field == field
-
-
-def test_the_module_offers_what_it_names():
-    assert all(hasattr(training, name) for name in training.__all__)

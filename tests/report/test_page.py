@@ -1,74 +1,22 @@
-"""Protects the report: what the page says, that it asks nothing of a network, and how it refuses.
+"""Protects the page: what it says, and that it asks nothing of a network.
 
-The page is opened in headless Chromium where one is installed.
+It is opened in headless Chromium where one is installed.
 """
 
-import contextlib
 import functools
-import io
 import itertools
 import json
-import os
 import shutil
-import subprocess
-import sys
 from html import unescape
 from html.parser import HTMLParser
-from pathlib import Path
 
-import jax
-import numpy as np
 import pytest
 
-from edl_jax import cli, pretrain, transfer
-from edl_jax.chaos.maps import MAPS
-from edl_jax.losses.handmade import LOSSES
 from edl_jax.losses.learned import load_loss
 from edl_jax.report import __main__ as report
-from edl_jax.report import figures as report_figures
 from edl_jax.report import page as report_page
-from edl_jax.report import shapes as report_shapes
-from edl_jax.report.runs import read_runs
-
-HOSTILE = "</script><img src=https://example.org/x onerror=alert(1)>"
-NAMES = ("first", "<b>second & last", "trained")
-
-
-@pytest.fixture(scope="module")
-def quick_compilation():
-    """Most of the time would go into optimising programs that run once."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-    jax.clear_caches()
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory, toy_data_dir, quick_compilation):
-    """Directories of two searches and of one comparison, in which text is hostile."""
-    parent = tmp_path_factory.mktemp("runs")
-    first, second, trained = (parent / name for name in NAMES)
-    tiny = "--population-size 8 --num-generations 10 --batch-size 32 --num-classes 3 --width 4"
-    other = "--objective.proper-ranking 0 --mutation chaotic"
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        pretrain.command([*tiny.split(), *other.split(), "--output-dir", str(first)])
-    assert printed.getvalue().splitlines()[-1] == f"See it: {report.PROG} {first}"
-    shutil.copytree(first, second)
-    edit(second / "config.json", '"margin": 0.002', '"margin": 0.25')
-    small = "--model mlp --width 8 --batch-size 16 --dataset toy_colours --train-size 64 --epochs 2"
-    losses = ["--loss", "cross_entropy", "brier", "--seeds", "0", "1", "2", *small.split()]
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        transfer.command([*losses, "--data-dir", str(toy_data_dir), "--output-dir", str(trained)])
-    assert printed.getvalue().splitlines()[-1] == f"See it: {report.PROG} {trained}"
-    for name in ("config.json", "metrics.jsonl", "summary.json"):
-        edit(trained / name, '"brier"', json.dumps(HOSTILE))
-    return first, second, trained
-
-
-def edit(path, old, new):
-    content = path.read_text()
-    assert old in content
-    path.write_text(content.replace(old, new))
+from edl_jax.runs.curves import short_name
+from tests.report.damage import HOSTILE, NAMES, quick_compilation
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +24,10 @@ def page(runs, tmp_path_factory):
     """The page about all of them; the two searches' one loss is measured once."""
     path = tmp_path_factory.mktemp("page") / "report.html"
     loss = load_loss(runs[0])
-    with pytest.MonkeyPatch.context() as patch:
+    with quick_compilation(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(report_page, "load_loss", lambda path: loss)
-        patch.setattr(report_page, "properties", functools.cache(report_page.properties))
+        measured = functools.cache(report_page.measure_properties)
+        patch.setattr(report_page, "measure_properties", measured)
         report.command([*map(str, runs), "--output", str(path)])
     return path
 
@@ -163,9 +112,8 @@ def test_every_figure_names_the_runs_or_losses_in_its_legend(figures):
     assert names[surfaces[0]] == {"cross-entropy", *NAMES[:2]}
     curves = [found for found in names if set(NAMES[:2]) <= found]
     assert len(curves) == 7  # fitness, discordance, term, guard, gradient, value, surface
-    assert (
-        sum({"cross_entropy", report_figures.short(HOSTILE, 42)} <= found for found in names) == 4
-    )
+    trained = {"cross_entropy", short_name(HOSTILE, 42)}
+    assert sum(trained <= found for found in names) == 4
     assert sum("logistic" in found for found in names) == 3
 
 
@@ -193,164 +141,6 @@ def test_text_from_a_run_is_text(parsed, figures, page):
     # Plotly reads mark-up in a name, unless it is escaped.
     names = [trace.get("name", "") for figure in figures for trace in figure["data"]]
     assert not any("<" in name for name in names) and any("&lt;" in name for name in names)
-
-
-# --- the figures' own arithmetic ---------------------------------------------------------------
-
-
-def test_the_surface_of_cross_entropy_is_minus_log_p():
-    panel = report_shapes.surface({"ce": LOSSES["cross_entropy"]}, {"ce": 4})
-    for trace in panel.figure.data:
-        x, y, z = (np.asarray(getattr(trace, axis), np.float64) for axis in "xyz")
-        np.testing.assert_allclose(z - z[0, -1], np.log(x[0, -1] / x), atol=1e-4)
-        assert (x + y <= 1).all() and (y >= (1 - x) / 3 - 1e-6).all()
-    assert report_shapes.surface({"ce": LOSSES["cross_entropy"]}, {"ce": 2}) is None
-
-
-def test_the_profile_of_cross_entropy_is_p_less_one():
-    gradient, value = report_shapes.profiles({"mine": LOSSES["cross_entropy"]}, {"mine": 5})
-    for curve in gradient.figure.data:
-        np.testing.assert_allclose(curve.y, curve.customdata - 1, atol=1e-4)
-    for curve in value.figure.data:
-        np.testing.assert_allclose(curve.y, -np.log(curve.customdata), atol=1e-2)
-
-
-def test_the_autocorrelation_of_an_orbit_of_period_two_alternates():
-    law = MAPS["logistic"].law
-    orbit = law.mean + np.sqrt(law.variance) * (-1.0) ** np.arange(100)
-    found = report_shapes.autocorrelation(MAPS["logistic"], orbit[:, None].astype(np.float32))
-    np.testing.assert_allclose(found, (-1.0) ** np.arange(len(found)), atol=1e-5)
-
-
-def test_a_mean_curve_ends_where_a_seed_has_no_figure(runs, tmp_path):
-    run = tmp_path / "run"
-    shutil.copytree(runs[2], run)
-    lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
-    broken = json.loads(lines[-1])
-    (run / "metrics.jsonl").write_text("".join(lines[:-1]) + json.dumps(broken | {"nll": None}))
-    panels = report_figures.learning_curves(read_runs([run]))
-    (nll,) = (panel.figure for panel in panels if panel.title.startswith("Negative"))
-    lengths = [len(trace.x) for trace in nll.data if trace.fill is None]
-    assert lengths == [2, 1]  # the last line is the second loss's, of its second epoch
-    rows = [json.loads(line) for line in lines]
-    for i, loss in enumerate(("cross_entropy", HOSTILE)):
-        values = [row["nll"] for row in rows if row["loss"] == loss and row["epoch"] == 1]
-        band, mean = (trace for trace in nll.data if trace.legendgroup == str(i))
-        assert mean.y[0] == pytest.approx(np.mean(values))
-        assert {band.y[0], band.y[-1]} == {max(values), min(values)}
-
-
-# --- refusals ----------------------------------------------------------------------------------
-
-
-def cut(path):
-    path.write_bytes(path.read_bytes()[:-20])
-
-
-def rewrite(**changes):
-    def change(path):
-        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-    return change
-
-
-REFUSED = {
-    "not a run": ("config.json", Path.unlink, "expected a run directory"),
-    "another command's": ("config.json", rewrite(command="cook"), "expected a run of pretrain"),
-    "not a configuration": ("config.json", rewrite(width="wide"), "config.json"),
-    "an option out of range": ("config.json", rewrite(num_classes=1), "num-classes|num_classes"),
-    "not finished": ("summary.json", Path.unlink, "expected a finished run"),
-    "damaged summary": ("summary.json", cut, "summary.json: damaged"),
-    "summary without a figure": ("summary.json", rewrite(scale=None), "a number scale"),
-    "no metrics": ("metrics.jsonl", Path.unlink, "metrics.jsonl: missing"),
-    "no lines": ("metrics.jsonl", lambda path: path.write_text(""), "a line at least"),
-    "broken line": ("metrics.jsonl", cut, "metrics.jsonl, line 10: damaged"),
-    "line of text": (
-        "metrics.jsonl",
-        lambda path: edit(path, '"num_failed": 0', '"num_failed": "<b>"'),
-        "line 1: expected a number or null for num_failed",
-    ),
-    "generation that is none": (
-        "metrics.jsonl",
-        lambda path: edit(path, '"generation": 10', '"generation": 11'),
-        "line 10: expected generation",
-    ),
-    "no loss": ("loss.npz", Path.unlink, "loss.npz"),
-    "damaged loss": ("loss.npz", cut, "loss.npz"),
-}
-
-
-def refuse(args, capsys):
-    """The one line with which the command stops, at status 2."""
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as stop:
-        cli.main(lambda: report.command(list(map(str, args))))
-    output, error = capsys.readouterr()
-    assert (stop.value.code, output) == (2, "")
-    assert error.startswith("error: ") and error.count("\n") == 1
-    return error
-
-
-@pytest.mark.parametrize(("name", "damage", "said"), REFUSED.values(), ids=REFUSED)
-def test_a_bad_run_is_one_line_and_leaves_nothing(name, damage, said, runs, tmp_path, capsys):
-    run = tmp_path / "run"
-    shutil.copytree(runs[0], run)
-    damage(run / name)
-    before = sorted(tmp_path.rglob("*"))
-    error = refuse([run], capsys)
-    assert any(text in error for text in said.split("|"))
-    assert sorted(tmp_path.rglob("*")) == before
-
-
-def test_a_transfer_run_that_lacks_a_row_is_refused(runs, tmp_path, capsys):
-    run = tmp_path / "run"
-    shutil.copytree(runs[2], run)
-    rows = json.loads((run / "summary.json").read_text())["rows"]
-    rewrite(rows=rows[:-1])(run / "summary.json")
-    assert "a row for each loss and seed" in refuse([run], capsys)
-    rewrite(rows=[*rows[:-1], rows[-1] | {"nll": "<b>"}])(run / "summary.json")
-    assert "a number or null nll" in refuse([run], capsys)
-
-
-def test_bad_options_are_refused(runs, tmp_path, capsys):
-    run = runs[0]
-    assert "at least one run directory" in refuse([], capsys)
-    assert "each run directory once" in refuse([run, run.parent / "." / run.name], capsys)
-    assert "ends in .html" in refuse([run, "--output", run / "loss.npz"], capsys)
-    missing = tmp_path / "none" / "report.html"
-    assert "--output" in refuse([run, "--output", missing], capsys)
-    assert not list(tmp_path.iterdir())
-
-
-def test_the_page_goes_into_the_run_or_for_several_runs_here():
-    assert report.ReportConfig((Path("a"),)).page == Path("a/report.html")
-    assert report.ReportConfig((Path("a"), Path("b"))).page == Path("report.html")
-    assert report.ReportConfig((Path("a"),), Path("c.html")).page == Path("c.html")
-
-
-def test_runs_are_checked_before_jax_or_plotly_is_imported(tmp_path):
-    code = (
-        "import sys; from edl_jax import report; from edl_jax.errors import EdlError\n"
-        f"try: report.command([{str(tmp_path)!r}])\n"
-        "except EdlError: print('jax' in sys.modules, 'plotly' in sys.modules)"
-    )
-    environment = os.environ | {"PYTHONPATH": str(Path(report.__file__).parents[1])}
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert result.stdout.split() == ["False", "False"]
-
-
-def test_two_runs_of_one_name_are_called_by_their_paths(runs, tmp_path):
-    other = tmp_path / runs[0].name
-    shutil.copytree(runs[0], other)
-    assert [run.name for run in read_runs([runs[0], other])] == [str(runs[0]), str(other)]
-    assert [run.name for run in read_runs(runs)] == list(NAMES)
 
 
 # --- in a browser ------------------------------------------------------------------------------

@@ -1,0 +1,48 @@
+"""The training problems of ``transfer_losses``."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from edl_jax.training.config import Augmentation, ModelName
+
+PROBLEM = ("dataset", "model", "width", "train_size", "epochs", "label_noise", "noise_kind")
+LEARNING_RATES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A training problem without its label noise.
+
+    Attributes:
+      whole_grid: run every learning rate; or climb from 0.1 to the best one, which costs three or
+        four runs where the whole grid costs seven.
+    """
+
+    dataset: str
+    model: ModelName
+    train_size: int
+    epochs: int
+    width: int
+    learning_rates: tuple[float, ...] = LEARNING_RATES
+    whole_grid: bool = False
+    augment: Augmentation = "auto"
+    weight_decay: float = 5e-4
+
+    def problem(self, noise: float, kind: str) -> dict[str, Any]:
+        """The fields of a row that say what was trained on which labels."""
+        own = {name: getattr(self, name) for name in PROBLEM[:5]}
+        return {**own, "label_noise": noise, "noise_kind": kind}
+
+
+_MLP: Any = {"augment": "none", "weight_decay": 0.0, "whole_grid": True}
+_RESNET_RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+SETTINGS = {
+    "fashion-mlp": Setting("fashion_mnist", "mlp", 10_000, 60, width=512, **_MLP),
+    "fashion-resnet8": Setting("fashion_mnist", "resnet8", 10_000, 10, 8, _RESNET_RATES),
+    # Too few epochs to learn the noise by heart; and so many on few images, always the same, that
+    # cross-entropy at its usual rate knows every wrong label in the end.
+    "cifar-resnet8": Setting("cifar10", "resnet8", 20_000, 6, 8, _RESNET_RATES),
+    "cifar-resnet8-long": Setting("cifar10", "resnet8", 1_000, 60, 8, _RESNET_RATES, False, "none"),
+    "cifar-resnet20": Setting("cifar10", "resnet20", 20_000, 6, 8, _RESNET_RATES),
+}
+QUICK = Setting("fashion_mnist", "mlp", 2_000, 5, 64, (0.01, 0.1), **_MLP)

@@ -1,0 +1,134 @@
+"""The PyTorch module equals the JAX loss, and needs nothing of this package to run.
+
+Most of these tests run where torch is installed (``pip install -e ".[torch]"``).
+"""
+
+import pytest
+
+from edl_jax.errors import EdlError
+from edl_jax.export import to_torch
+from tests.export.examples import (
+    NETWORKS,
+    K,
+    assert_close,
+    examples,
+    in_jax,
+    learned,
+    run,
+    without,
+)
+
+
+@pytest.fixture(scope="module")
+def torch():
+    return pytest.importorskip("torch")
+
+
+@pytest.fixture
+def in_torch(torch, tmp_path):
+    """Makes the PyTorch module of a loss."""
+    from edl_jax.export.torch_loss import LearnedLoss
+
+    def make(loss, **options):
+        loss.save(tmp_path / "loss.npz")
+        return LearnedLoss(tmp_path / "loss.npz", **options)
+
+    return make
+
+
+@pytest.mark.parametrize("name", ["edl-base", "edl-robust", *NETWORKS])
+@pytest.mark.parametrize("form", ["class ids", "soft labels"])
+def test_the_torch_module_equals_jax_in_value_and_gradient(torch, in_torch, name, form):
+    loss = learned(name)
+    criterion = in_torch(loss, reduction="none")
+    for classes in (K,) if name == "concat" else (K, 3):
+        logits, labels, soft = examples(classes)
+        given = labels if form == "class ids" else soft
+        value, gradient = in_jax(loss, logits, given)
+        z = torch.tensor(logits, requires_grad=True)
+        losses = criterion(z, torch.tensor(given))
+        losses.sum().backward()
+        assert_close(losses.detach(), value)
+        assert_close(z.grad, gradient)
+
+
+def test_the_torch_module_takes_what_torchs_cross_entropy_takes(torch, in_torch):
+    loss = learned("edl-base")
+    none, mean, total = (in_torch(loss, reduction=r) for r in ("none", "mean", "sum"))
+    cross_entropy = torch.nn.CrossEntropyLoss(reduction="none")
+    generator = torch.Generator().manual_seed(0)
+    for shape in ((K,), (6, K), (6, K, 3), (6, K, 3, 2)):
+        logits = torch.randn(shape, generator=generator)
+        axis = min(1, len(shape) - 1)
+        labels = torch.randint(K, (*shape[:axis], *shape[axis + 1 :]), generator=generator)
+        one_hot = torch.nn.functional.one_hot(labels, K).movedim(-1, axis)
+        losses = none(logits, labels)
+        assert losses.shape == cross_entropy(logits, labels).shape
+        rows = none(logits.movedim(axis, -1).reshape(-1, K), labels.reshape(-1))
+        torch.testing.assert_close(losses, rows.reshape(labels.shape))
+        torch.testing.assert_close(none(logits, one_hot.float()), losses)
+        torch.testing.assert_close(mean(logits, labels), losses.mean())
+        torch.testing.assert_close(total(logits, labels), losses.sum())
+
+
+def test_the_torch_module_computes_in_full_precision_and_trains_nothing_of_its_own(torch, in_torch):
+    criterion = in_torch(learned("edl-base"))
+    logits = torch.randn(6, K, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(6) % K
+    expected = criterion(logits, labels)
+
+    assert not list(criterion.parameters())
+    assert not criterion.state_dict()
+    double = logits.double().requires_grad_()
+    torch.testing.assert_close(criterion(double, labels).float(), expected)
+    # Central differences agree with the gradient only where all is computed in float64.
+    assert torch.autograd.gradcheck(lambda z: criterion(z, labels), (double,))
+    half = criterion(logits.half(), labels)
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, expected, rtol=1e-2, atol=1e-2)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(criterion(logits, labels), expected)
+
+
+def test_the_torch_module_refuses_what_does_not_fit(torch, in_torch):
+    logits = torch.zeros(6, K)
+    with pytest.raises(ValueError, match=r"target of shape \(5,\)"):
+        in_torch(learned("edl-base"))(logits, torch.zeros(5, dtype=torch.int64))
+    with pytest.raises((IndexError, RuntimeError), match="out of bounds"):
+        in_torch(learned("edl-base"))(logits, torch.full((6,), -100))
+    with pytest.raises(ValueError, match="expected 10"):
+        in_torch(learned("concat"))(torch.zeros(6, K + 1), torch.zeros(6, dtype=torch.int64))
+    with pytest.raises(ValueError, match="reduction 'average'"):
+        in_torch(learned("edl-base"), reduction="average")
+
+
+@pytest.mark.usefixtures("torch")
+def test_an_exported_torch_module_trains_without_jax(tmp_path):
+    """An epoch on three Gaussian clouds, and nearly every point is in its own."""
+    to_torch(learned("edl-base"), tmp_path / "my_loss.py")
+    code = """
+import torch
+from my_loss import LearnedLoss
+
+torch.manual_seed(0)
+labels = torch.arange(600) % 3
+points = 4 * torch.eye(3)[labels] + torch.randn(600, 3)
+model = torch.nn.Linear(3, 3)
+accuracy = lambda: (model(points).argmax(1) == labels).float().mean()
+before = accuracy()
+criterion, optimizer = LearnedLoss(), torch.optim.SGD(model.parameters(), 0.1)
+for batch in torch.randperm(600).split(20):
+    optimizer.zero_grad()
+    criterion(model(points[batch]), labels[batch]).backward()
+    optimizer.step()
+assert before < 0.9 < 0.97 < accuracy(), (before, accuracy())
+"""
+    run(without("jax", "jaxlib", "flax", "edl_jax") + code, tmp_path)
+
+
+def test_a_module_that_cannot_be_written_leaves_no_weights(tmp_path):
+    (tmp_path / "loss.py").mkdir()
+    with pytest.raises(EdlError, match="cannot write"):
+        to_torch(learned("concat"), tmp_path / "loss.py")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["loss.py"]

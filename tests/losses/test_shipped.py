@@ -1,0 +1,69 @@
+"""The shipped losses: what anyone who trains with them relies on."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import kendalltau
+
+from edl_jax.losses.handmade import LOSSES
+from edl_jax.losses.learned import SHIPPED, load_loss
+from edl_jax.objective.properties import loss_profile
+from tests.losses.examples import call, gradient
+
+
+@pytest.fixture(scope="module", params=SHIPPED)
+def shipped(request):
+    return load_loss(request.param)
+
+
+def pairs(num_classes, size=64):
+    rng = np.random.default_rng(num_classes)
+    logits = rng.normal(size=(size, num_classes)) * np.linspace(0.1, 5, size)[:, None]
+    return logits.astype(np.float32), rng.integers(num_classes, size=size)
+
+
+@pytest.mark.parametrize("num_classes", [2, 10, 100, 1000])
+def test_the_shipped_loss_serves_any_number_of_classes(shipped, num_classes):
+    logits, labels = pairs(num_classes)
+    losses = np.asarray(call(shipped, logits, labels))
+    order = np.random.default_rng(0).permutation(num_classes)
+    order = np.roll(order, 1) if np.all(order == np.arange(num_classes)) else order
+
+    assert np.isfinite(losses).all()
+    assert np.all(losses >= 0)
+    relabelled = call(shipped, logits[:, order], np.argsort(order)[labels])
+    np.testing.assert_allclose(relabelled, losses, rtol=1e-5)
+    # It ranks as cross-entropy does; edl-robust only near the ten classes it was evolved with.
+    if shipped.provenance["config"]["preset"] == "robust" and num_classes > 10:
+        return
+    reference = LOSSES["cross_entropy"](logits, labels)
+    assert kendalltau(losses, reference).statistic > 0.7
+
+
+def test_the_shipped_loss_and_its_gradient_are_finite_for_logits_of_ten_thousand(shipped):
+    logits = 1e4 * jnp.array([[1.0, -1, 0], [-1, 1, 0], [1, 1, 1], [-1, 1, 1], [0, 0, -1]])
+    for label in range(3):
+        assert np.isfinite(call(shipped, logits, jnp.full(5, label))).all()
+        assert np.isfinite(gradient(shipped, logits, jnp.full(5, label))).all()
+
+
+def test_descent_on_the_shipped_loss_always_raises_the_true_logit():
+    """That of edl-base: edl-robust lets go of examples that look mislabelled."""
+    p_y = np.concatenate([np.geomspace(1e-6, 0.1, 60), np.linspace(0.1, 0.99, 60)])
+    _, slope = loss_profile(load_loss("edl-base"), p_y, 10)
+
+    assert np.all(slope < 0)
+    # Usably so: an example that is entirely wrong is not given up.
+    assert np.all(slope[p_y < 0.5] < -0.1)
+
+
+def test_the_shipped_loss_says_how_it_was_made_and_is_small(shipped, tmp_path):
+    provenance = shipped.provenance
+
+    assert {"config", "environment", "figures"} <= provenance.keys()
+    assert isinstance(provenance["config"]["seed"], int)
+    assert {"jax", "edl_jax", "evosax"} <= provenance["environment"].keys()
+    assert provenance["figures"]["held_out_discordance"] < 0.05
+    assert provenance["figures"]["scale"] == pytest.approx(float(shipped.scale))
+    shipped.save(tmp_path / "loss.npz")
+    assert (tmp_path / "loss.npz").stat().st_size < 100_000

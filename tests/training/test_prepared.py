@@ -1,0 +1,140 @@
+"""Protects what is read of a prepared set: its pixels and labels, whatever its cache is like."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from benchmarks.common.toy_data import TOY_SIZES, toy_example
+from edl_jax.errors import EdlError, OptionError
+from edl_jax.training import prepared
+from edl_jax.training.prepared import load
+from tests.training.toy import equal
+
+
+def test_load_returns_the_pixels_and_labels_that_were_prepared(toy_data_dir):
+    dataset = load("toy_colours", toy_data_dir)
+    assert (dataset.name, dataset.num_classes) == ("toy_colours", 3)
+    assert dataset.image_shape == (8, 8, 3)
+    for split, images, labels in (
+        ("train", dataset.train_images, dataset.train_labels),
+        ("test", dataset.test_images, dataset.test_labels),
+    ):
+        assert (images.dtype, labels.dtype) == (np.uint8, np.int32)
+        assert len(images) == len(labels) == TOY_SIZES[split]
+        # tfds shuffles what it prepares, so the examples are compared as sets.
+        prepared = [toy_example(split, i) for i in range(len(labels))]
+        read = zip(images, labels, strict=True)
+        assert {(image.tobytes(), int(label)) for image, label in read} == {
+            (image.tobytes(), label) for image, label in prepared
+        }
+
+
+def test_the_second_load_reads_the_cache_alone(toy_data_dir, tmp_path, monkeypatch):
+    first = load("toy_colours", toy_data_dir, tmp_path)
+    monkeypatch.setattr(prepared, "_decode", lambda *args: pytest.fail("decoded again"))
+    assert equal(first, load("toy_colours", toy_data_dir, tmp_path))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped byte", "other arrays", "not an archive"])
+def test_a_damaged_cache_is_made_anew(toy_data_dir, tmp_path, damage):
+    first = load("toy_colours", toy_data_dir, tmp_path)
+    (cache,) = tmp_path.iterdir()
+    content = bytearray(cache.read_bytes())
+    if damage == "truncated":
+        content = content[: len(content) // 2]
+    elif damage == "flipped byte":
+        content[len(content) // 2] ^= 1
+    elif damage == "not an archive":
+        content = bytearray(b"hello")
+    cache.write_bytes(content)
+    if damage == "other arrays":
+        with cache.open("wb") as file:
+            np.savez(file, something=np.arange(3))
+    assert equal(first, load("toy_colours", toy_data_dir, tmp_path))
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_changed_source_is_read_again(toy_data_dir, tmp_path):
+    source = tmp_path / "tfds"
+    shutil.copytree(toy_data_dir, source)
+    load("toy_colours", source, tmp_path / "cache")
+    (shard,) = source.glob("toy_colours/1.0.0/*train*")
+    os.utime(shard, (1, 1))
+    load("toy_colours", source, tmp_path / "cache")
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_a_cache_that_cannot_be_written_does_no_harm(toy_data_dir, tmp_path):
+    (tmp_path / "file").touch()
+    dataset = load("toy_colours", toy_data_dir, tmp_path / "file" / "cache")
+    assert equal(dataset, load("toy_colours", toy_data_dir))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no_such_set", "not a name that TensorFlow Datasets knows"),
+        ("mnist", 'pip install "edl_jax[prepare]"'),
+        ("toy_colours:9.9.9", "not prepared"),
+        ("../toy", "cannot be read"),
+    ],
+)
+def test_a_set_that_is_not_there_is_one_line_that_helps(toy_data_dir, name, message):
+    with pytest.raises(EdlError) as error:
+        load(name, toy_data_dir)
+    assert name in str(error.value) and message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_nothing_is_downloaded_or_created_for_a_set_that_is_not_prepared(tmp_path, capfd):
+    with pytest.raises(EdlError, match="not prepared"):
+        load("cifar10", tmp_path)
+    assert not list(tmp_path.iterdir())
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_directory_that_does_not_exist_is_named():
+    with pytest.raises(OptionError) as error:
+        load("cifar10", "no/such/directory")
+    assert error.value.as_option == (
+        f"--data-dir {Path('no/such/directory')}: expected a directory that exists"
+    )
+
+
+def test_a_damaged_shard_is_one_line(toy_data_dir, tmp_path):
+    shutil.copytree(toy_data_dir, tmp_path / "tfds")
+    (shard,) = tmp_path.glob("tfds/toy_colours/1.0.0/*train*")
+    shard.write_bytes(shard.read_bytes()[:100])
+    with pytest.raises(EdlError, match="damaged") as error:
+        load("toy_colours", tmp_path / "tfds", tmp_path / "cache")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "cache").exists()
+
+
+IMAGE = tfds.features.Image(shape=(8, 8, 3))
+LABEL = tfds.features.ClassLabel(num_classes=2)
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        {"image": tfds.features.Image(shape=(None, None, 3)), "label": LABEL},
+        {"image": tfds.features.Image(shape=(8, 8, 3), dtype=np.uint16), "label": LABEL},
+        {"image": IMAGE, "label": tfds.features.Scalar(np.int64)},
+        {"text": tfds.features.Text()},
+    ],
+)
+def test_a_set_of_another_kind_is_refused(features):
+    with pytest.raises(EdlError, match="expected a feature image"):
+        prepared._check_features("odd", tfds.features.FeaturesDict(features))
+
+
+def test_a_data_set_without_labels_is_refused(toy_data_dir, tmp_path, monkeypatch):
+    decode = prepared._decode
+    monkeypatch.setattr(prepared, "_decode", lambda *a: (decode(*a)[0], -np.ones(50, np.int32)))
+    with pytest.raises(EdlError, match="without a label"):
+        load("toy_colours", toy_data_dir, tmp_path)
