@@ -35,4 +35,3 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "search": ["make_evolution"],
     },
 )
-__all__ += ["__version__"]

@@ -22,6 +22,53 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 
 import pytest
 
+# The slow tier, by the beginnings of tests' names: what compiles much, or trains, or starts many
+# processes. All else is the quick tier, `pytest -m "not slow"`, which touches every wing.
+SLOW = (
+    "edl_jax/objective/properties.py::edl_jax.objective.properties.measure_properties",
+    "edl_jax/search/engine.py",
+    "edl_jax/training/comparison.py",
+    "edl_jax/training/models.py",
+    "tests/benchmarks/test_accelerator.py",
+    "tests/benchmarks/test_chaos.py",
+    "tests/benchmarks/test_commands.py",
+    "tests/benchmarks/test_faults.py",
+    "tests/benchmarks/test_mutation_strategies.py",
+    "tests/benchmarks/test_throughput.py",
+    "tests/benchmarks/test_training_step.py",
+    "tests/benchmarks/test_transfer_losses.py",
+    "tests/chaos/",
+    "tests/commands/test_analyze.py",
+    "tests/commands/test_pretrain.py",
+    "tests/commands/test_startup.py::test_what_one_process_compiled_the_next_one_reads",
+    "tests/commands/test_transfer.py",
+    "tests/docs/test_docs.py::test_the_block_runs",
+    "tests/docs/test_notebooks.py::test_it_runs",
+    "tests/export/test_onnx_graph.py",
+    "tests/export/test_pytorch.py",
+    "tests/losses/test_handmade.py",
+    "tests/losses/test_handmade_calls.py",
+    "tests/losses/test_learned.py",
+    "tests/losses/test_networks.py",
+    "tests/losses/test_numbers.py",
+    "tests/objective/test_properties.py",
+    "tests/objective/test_rehearsal.py",
+    "tests/objective/test_terms.py",
+    "tests/report/test_page.py",
+    "tests/search/test_engine.py",
+    "tests/strategies/",
+    "tests/training/test_comparison.py",
+    "tests/training/test_loop.py",
+    "tests/training/test_models.py",
+    "tests/training/test_step.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.nodeid.startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture(scope="session")
 def toy_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

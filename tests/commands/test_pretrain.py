@@ -21,8 +21,7 @@ from edl_jax.losses.learned import load_loss
 from edl_jax.losses.scale import descent_scale
 from edl_jax.runs.interrupts import Stopped
 from edl_jax.runs.options import ClusterOptions
-from edl_jax.search import engine
-from edl_jax.search import pipeline as pretraining
+from edl_jax.search import engine, pipeline
 
 FILES = {
     "config.json",
@@ -48,7 +47,7 @@ def environment(**changes):
 def compiled_once():
     """Runs of one configuration share an engine, and with it the compiled search."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "make_evolution", functools.cache(engine.make_evolution))
+        patch.setattr(pipeline, "make_evolution", functools.cache(engine.make_evolution))
         yield
 
 
@@ -136,7 +135,7 @@ def test_another_seed_gives_another_loss(run, tmp_path, capsys):
 
 WITHOUT_DATA = """
 import sys
-for name in ("tensorflow_datasets", "tensorflow", "array_record", "etils"):
+for name in ("tensorflow_datasets", "tensorflow", "array_record"):
     sys.modules[name] = None
 from edl_jax import cli, pretrain
 cli.main(pretrain.command)
@@ -247,7 +246,6 @@ def test_overwriting_leaves_nothing_of_the_run_before(run, tmp_path):
 
 def test_candidates_and_generations_that_fail_are_reported(tmp_path, monkeypatch, capsys):
     """Of the first generations none has a finite fitness, and the log has no NaN."""
-    make = engine.make_evolution.__wrapped__
 
     def failing(config):
         objective = engine.make_objective(config)
@@ -258,9 +256,9 @@ def test_candidates_and_generations_that_fail_are_reported(tmp_path, monkeypatch
                 objective.evaluate(loss, problem[0])[1],
             ),
         )
-        return make(config, dead)
+        return engine.make_evolution(config, dead)
 
-    monkeypatch.setattr(engine, "make_evolution", failing)
+    monkeypatch.setattr(pipeline, "make_evolution", failing)
     pretrain.command(arguments(3, tmp_path / "run"))
 
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
@@ -311,7 +309,7 @@ def test_the_presets_are_what_their_names_say():
 @settings(deadline=None, max_examples=200)
 @given(st.integers(1, 5000), st.integers(1, 100))
 def test_chunks_add_up_and_share_a_length(num_generations, longest):
-    sizes = list(pretraining.chunk_sizes(num_generations, longest))
+    sizes = list(pipeline.chunk_sizes(num_generations, longest))
 
     assert sum(sizes) == num_generations
     assert all(1 <= size <= longest for size in sizes)
@@ -323,7 +321,7 @@ def test_chunks_add_up_and_share_a_length(num_generations, longest):
 
 @pytest.mark.parametrize("num_generations", [600, 150, 90, 50, 7, 1])
 def test_a_number_with_a_suitable_divisor_needs_one_compilation(num_generations):
-    assert len(set(pretraining.chunk_sizes(num_generations))) == 1
+    assert len(set(pipeline.chunk_sizes(num_generations))) == 1
 
 
 # --- what is refused ---------------------------------------------------------------------------

@@ -4,6 +4,7 @@ Before the blocks of a page its lines that export a loss are run, so that a bloc
 Blocks with torch run where it is installed.
 """
 
+import pkgutil
 import re
 import shlex
 import sys
@@ -15,6 +16,7 @@ from edl_jax.export import __main__ as export
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+NOTES = [ROOT / "CONTRIBUTING.md", ROOT / "notebooks" / "README.md"]
 BLOCKS = [
     pytest.param(page, block, id=f"{page.name}-{i}")
     for page in PAGES
@@ -71,3 +73,12 @@ def test_every_heading_that_it_links_to_exists(page):
     headings = re.findall(r"^#+ (.*)$", text, re.M)
     anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
     assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= anchors
+
+
+@pytest.mark.parametrize("page", [*PAGES, *NOTES], ids=lambda page: page.name)
+def test_every_file_and_every_name_of_the_package_that_it_says_exists(page):
+    text = page.read_text()
+    for path in re.findall(r"\b(?:edl_jax|benchmarks|tests|notebooks)/[a-z0-9_/]+\.py\b", text):
+        assert (ROOT / path).exists(), path
+    for name in re.findall(r"\b(?:edl_jax|benchmarks)(?:\.(?!NAME)[a-zA-Z_]\w*)+", text):
+        pkgutil.resolve_name(name)

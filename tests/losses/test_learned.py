@@ -255,7 +255,7 @@ def test_the_public_names_lead_here():
     assert edl_jax.LOSSES is LOSSES
     assert edl_jax.LearnedLoss is LearnedLoss
     assert set(edl_jax.__all__) <= set(dir(edl_jax))
-    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+    with pytest.raises(AttributeError, match="No edl_jax attribute nonsense"):
         _ = edl_jax.nonsense
 
 

@@ -1,4 +1,4 @@
-"""The analysis of a loss: figures that are known in closed form for known losses."""
+"""Properties and shapes of losses: figures that are known in closed form for known losses."""
 
 import functools
 
@@ -9,7 +9,7 @@ import pytest
 
 from edl_jax.losses.handmade import LOSSES
 from edl_jax.losses.networks import make_network
-from edl_jax.objective import properties as analysis
+from edl_jax.objective import properties
 from edl_jax.objective.properties import (
     PROPERTY_TITLES,
     SHAPE_TICKS,
@@ -76,7 +76,7 @@ def measured(name):
 def few_samples():
     """Fewer predictions than a report has."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(analysis, "NUM_SAMPLES", 256)
+    patch.setattr(properties, "NUM_SAMPLES", 256)
     yield
     patch.undo()
 
