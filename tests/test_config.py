@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from edl_jax.config import EvolutionConfig, MixtureConfig, ObjectiveConfig
+from edl_jax.config import ChaosConfig, EvolutionConfig, MixtureConfig, ObjectiveConfig
 from edl_jax.errors import EdlError, OptionError, require, require_one_of
 
 INTEGERS = {
@@ -37,10 +37,16 @@ def test_step_sizes_are_positive_and_finite(field, bad):
         EvolutionConfig(**{field: bad})
 
 
-@pytest.mark.parametrize("field", ["strategy", "network", "mutation", "map"])
-def test_names_are_held_against_the_known_ones(field):
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [
+        *((EvolutionConfig, name) for name in ("strategy", "network", "mutation", "schedule")),
+        *((ChaosConfig, name) for name in ("map", "marginal", "dynamics", "orbits")),
+    ],
+)
+def test_names_are_held_against_the_known_ones(kind, field):
     with pytest.raises(OptionError, match=rf"^{field} nonsense: expected one of .+, "):
-        EvolutionConfig(**{field: "nonsense"})
+        kind(**{field: "nonsense"})
 
 
 @pytest.mark.parametrize("bad", [-1e-9, math.nan, math.inf])

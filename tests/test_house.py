@@ -9,7 +9,10 @@ from pathlib import Path
 import grimp
 import pytest
 
-HOUSE = Path(__file__).parent.parent / "edl_jax"
+from tests.conftest import SLOW
+
+ROOT = Path(__file__).parent.parent
+HOUSE = ROOT / "edl_jax"
 MODULES = sorted(HOUSE.rglob("*.py"))
 
 
@@ -45,3 +48,9 @@ def test_no_module_imports_the_face_of_its_own_wing(package):
         if module.startswith(f"{imported}.") and not module.endswith(".__main__")
     ]
     assert circles == []
+
+
+@pytest.mark.parametrize("slow", SLOW)
+def test_what_is_called_slow_is_there(slow):
+    path, _, name = slow.partition("::")
+    assert name.rpartition(".")[2] in (ROOT / path).read_text()

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from edl_jax import startup
-from edl_jax.errors import EdlError, require
+from edl_jax.errors import EdlError, one_line, require
 from edl_jax.files import atomic_write, quiet_logs
 from edl_jax.training.data import Dataset
 
@@ -95,7 +95,7 @@ def _open_splits(name: str, data_dir: Path | None) -> tuple[_Source, _Source]:
         splits = {}
     # What tfds raises for a set that is damaged is of many unrelated types.
     except Exception as error:
-        raise EdlError(f"dataset {name}: cannot be read from {place}: {_brief(error)}") from error
+        raise EdlError(f"dataset {name}: cannot be read from {place}: {one_line(error)}") from error
     if not splits:
         directory = "" if data_dir is None else f", data_dir={str(data_dir)!r}"
         raise EdlError(
@@ -138,12 +138,8 @@ def _decode(
     # A damaged file is reported by array_record, by protobuf or by the image decoder.
     except Exception as error:
         place = source.dataset_info.data_dir
-        raise EdlError(f"dataset {name}: damaged in {place}: {_brief(error)}") from error
+        raise EdlError(f"dataset {name}: damaged in {place}: {one_line(error)}") from error
     return images, labels
-
-
-def _brief(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
 
 
 # --- cache -------------------------------------------------------------------------------------

@@ -7,9 +7,9 @@ import optax
 import pytest
 
 from edl_jax.chaos.streams import make_stream
-from edl_jax.strategies.es import ES
+from edl_jax.config import SCHEDULES
+from edl_jax.strategies.es import es
 from edl_jax.strategies.step_size import (
-    SCHEDULES,
     Selection,
     chaotic_annealing,
     cumulative,
@@ -127,15 +127,14 @@ def test_a_generation_without_any_finite_fitness_teaches_nothing(name):
 
 
 def distance_after(control, generations, fitness=lambda x: jnp.sum(x**2, -1), num_dims=10):
-    strategy = ES(20, jnp.zeros(num_dims), step_size=control)
-    params = strategy.default_params
+    strategy = es(20, num_dims, control=control)
 
     def generation(state, key):
-        population, state = strategy.ask(key, state, params)
-        return strategy.tell(key, population, fitness(population), state, params)[0], None
+        population, state = strategy.ask(key, state)
+        return strategy.tell(key, population, fitness(population), state), None
 
     keys = jax.random.split(jax.random.key(1, impl="unsafe_rbg"), generations + 1)
-    state = strategy.init(keys[0], jnp.ones(num_dims), params)
+    state = strategy.init(keys[0], jnp.ones((20, num_dims)), None)
     state, _ = jax.jit(lambda s, k: jax.lax.scan(generation, s, k))(state, keys[1:])
     return float(jnp.linalg.norm(state.mean))
 
