@@ -81,7 +81,7 @@ def _searches(rows: Sequence[Row]) -> str:
                 "" if theirs is None else f"{theirs:,.3g}",
                 "" if theirs is None else f"{rate / theirs:.3g}",
                 f"{rate * row['population_size'] / 1e3:,.3g}",
-                f"{row['compile_seconds']:.0f}",
+                f"{max(0.0, row['compile_seconds']):.0f}",
                 f"{row['buffer_bytes'] / 2**20:,.0f}",
                 _percent(row["share_of_peak"]),
             ]
@@ -105,7 +105,7 @@ def _rehearsals(rows: Sequence[Row]) -> str:
             f"{row['candidates']:,}",
             f"{row['seconds']:.3g}",
             f"{1e3 * row['seconds'] / row['candidates']:.3g}",
-            f"{row['compile_seconds']:.0f}",
+            f"{max(0.0, row['compile_seconds']):.0f}",
         ]
         for row in _of(rows, "rehearsal")
     ]
@@ -144,7 +144,7 @@ def _steps(rows: Sequence[Row]) -> str:
                 f"{row['milliseconds']:.3g}",
                 f"{row['milliseconds'] / plain[0]:.3f}" if plain else "",
                 f"{row['images_per_second']:,.0f}",
-                f"{row['compile_seconds']:.0f}",
+                f"{max(0.0, row['compile_seconds']):.0f}",
                 _percent(row["share_of_peak"]),
             ]
         )
