@@ -1,11 +1,10 @@
 """The command lines under one name: ``edl-jax pretrain`` is ``python -m edl_jax.pretrain``."""
 
 import sys
-from difflib import get_close_matches
 from importlib import import_module
 
 from edl_jax import __version__, cli
-from edl_jax.errors import EdlError
+from edl_jax.errors import EdlError, did_you_mean
 
 # name -> the module whose ``command`` it is, and what that does.
 COMMANDS = {
@@ -43,8 +42,7 @@ def run(args: list[str]) -> None:
     elif name in COMMANDS:
         import_module(COMMANDS[name][0]).command(args[1:])
     else:
-        near = get_close_matches(name, COMMANDS, 1)
-        meant = f"; did you mean {near[0]}?" if near else ""
+        meant = did_you_mean(name, COMMANDS)
         raise EdlError(f"{name}: expected one of {', '.join(COMMANDS)}{meant}")
 
 

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
 from edl_jax import cli
-from edl_jax.errors import not_writable, require, require_int
+from edl_jax.errors import not_writable, plain_numbers, require, require_int
+from edl_jax.files import distinct_names
+from edl_jax.runs.output import show
 
 PROG = "python -m edl_jax.analyze"
 
@@ -15,7 +18,9 @@ PROG = "python -m edl_jax.analyze"
 class AnalyzeConfig:
     """Print the properties of losses side by side, and draw their gradients and surfaces."""
 
-    losses: tyro.conf.Positional[tuple[str, ...]]
+    losses: tyro.conf.Positional[
+        Annotated[tuple[str, ...], tyro.conf.arg(metavar="LOSS [LOSS ...]")]
+    ]
     """Hand-made or shipped losses by name, artifacts or pretrain run directories by path."""
     num_classes: int = 10
     """Classes of the predictions on which the properties are measured."""
@@ -23,7 +28,8 @@ class AnalyzeConfig:
     """Directory for gradient_profile.png and simplex.png; nothing is drawn by default."""
 
     def __post_init__(self) -> None:
-        require(len(self.losses) > 0, "losses", "", "at least one loss")
+        plain_numbers(self)
+        require(len(self.losses) > 0, "LOSS", "not given", "at least one")
         require_int("num_classes", self.num_classes, 2, 1000)
 
 
@@ -31,14 +37,14 @@ def command(args: list[str] | None = None) -> None:
     """Run the command line ``args``."""
     config = cli.parse(AnalyzeConfig, args, prog=PROG)
 
-    from rich.console import Console
     from rich.table import Table
 
     from edl_jax import plots
     from edl_jax.losses.learned import resolve_loss
     from edl_jax.objective.properties import PROPERTY_TITLES, measure_properties
 
-    losses = {Path(name).name or name: resolve_loss(name) for name in config.losses}
+    sources = list(dict.fromkeys(config.losses))
+    losses = dict(zip(distinct_names(sources), map(resolve_loss, sources), strict=True))
     if config.output_dir is not None:
         try:
             config.output_dir.mkdir(parents=True, exist_ok=True)
@@ -46,6 +52,11 @@ def command(args: list[str] | None = None) -> None:
             raise not_writable("output_dir", config.output_dir, error) from error
 
     measured = {name: measure_properties(loss, config.num_classes) for name, loss in losses.items()}
+    drawn = []
+    if config.output_dir is not None:
+        drawn = [config.output_dir / name for name in ("gradient_profile.png", "simplex.png")]
+        plots.loss_shape(losses, drawn[0], config.num_classes)
+        plots.simplex(losses, drawn[1])
     table = Table(title=f"Properties at {config.num_classes} classes", title_justify="left")
     table.add_column("property")
     for name in losses:
@@ -53,13 +64,9 @@ def command(args: list[str] | None = None) -> None:
     for field, title in PROPERTY_TITLES.items():
         values = (getattr(row, field) for row in measured.values())
         table.add_row(title, *(f"{v:.3g}" if isinstance(v, float) else str(v) for v in values))
-    Console().print(table)
-    if config.output_dir is not None:
-        shape = config.output_dir / "gradient_profile.png"
-        simplex = config.output_dir / "simplex.png"
-        plots.loss_shape(losses, shape, config.num_classes)
-        plots.simplex(losses, simplex)
-        Console().print(f"Drawn: {shape}, {simplex}")
+    show(table)
+    if drawn:
+        print("Drawn: " + ", ".join(map(str, drawn)))
 
 
 if __name__ == "__main__":

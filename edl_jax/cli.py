@@ -11,27 +11,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import tyro
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from edl_jax.errors import EdlError, OptionError, require, require_one_of
-from edl_jax.files import Json
+from edl_jax.errors import EdlError, OptionError, did_you_mean, require, require_one_of
+from edl_jax.files import Json, user_path
 from edl_jax.runs.directory import CONFIG, stored_config
 from edl_jax.runs.interrupts import Stopped
 from edl_jax.runs.options import RunOptions
-from edl_jax.startup import keep_compilations
+from edl_jax.runs.output import steady_streams
+from edl_jax.startup import keep_compilations, settle_home
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 ConfigT = TypeVar("ConfigT", bound="DataclassInstance")
+_types = ConstructorRegistry()
+
+
+@_types.primitive_rule
+def _path_rule(found: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Path] | None:
+    """How a path is read: with ~ for the home, which no shell replaces in --option=~/place."""
+    if found.type is not Path:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="PATH",
+        instance_from_str=lambda texts: user_path(texts[0]),
+        is_instance=lambda value: isinstance(value, Path),
+        str_from_instance=lambda path: [str(path)],
+    )
 
 
 def parse(
@@ -77,6 +85,10 @@ def _parse(
     config_class: type[ConfigT], args: Sequence[str], prog: str, default: ConfigT | None
 ) -> ConfigT:
     prog = _as_typed(prog)
+    for option in fields(config_class):
+        # Path("") is the current directory.
+        empty = "Path" in str(option.type) and _find_option(args, option.name) == ""
+        require(not empty, option.name, "''", "a path")
     errors = io.StringIO()
     try:
         with _wide_terminal(), contextlib.redirect_stderr(errors):
@@ -84,6 +96,7 @@ def _parse(
                 config_class,
                 args=list(_with_prefixes(config_class, args)),
                 prog=prog,
+                registry=_types,
                 config=(tyro.conf.FlagCreatePairsOff,),
                 default=tyro.MISSING_NONPROP if default is None else default,
             )
@@ -115,11 +128,12 @@ def _with_prefixes(config_class: type[ConfigT], args: Sequence[str]) -> Iterator
 
 def _config_of_run(config_class: type[ConfigT], args: Sequence[str], prog: str) -> ConfigT:
     """The configuration stored in ``--output-dir``, parsed as the command line it stands for."""
-    directory = _find_option(args, "output-dir")
+    directory = _find_option(args, "output_dir")
     if directory is None:
         raise EdlError("--resume: expected --output-dir, the directory of the run to go on with")
-    content = stored_config(Path(directory), prog.rpartition(".")[2])
-    return recorded_config(config_class, content, prog, Path(directory) / CONFIG)
+    require(directory != "", "output_dir", "''", "a path")
+    content = stored_config(user_path(directory), prog.rpartition(".")[2])
+    return recorded_config(config_class, content, prog, user_path(directory) / CONFIG)
 
 
 def recorded_config(config_class: type[ConfigT], content: Json, prog: str, path: Path) -> ConfigT:
@@ -167,42 +181,35 @@ def _require_same(given: Json, stored: Json, prefix: str = "") -> None:
         require(other == value, prefix + name, shown, expected)
 
 
+# --- running a command -------------------------------------------------------------------------
+
+
 def main(command: Callable[[], None]) -> None:
-    """Run ``command`` and turn what a user can cause into one line on stderr and status 2."""
-    keep_compilations()
-    try:
-        command()
-    except OptionError as error:
-        _stop(error.as_option)
-    except EdlError as error:
-        _stop(str(error))
-    except Stopped as stopped:
-        print(stopped, file=sys.stderr)
-        sys.exit(128 + stopped.signal)
-    except (MemoryError, RuntimeError) as error:
-        # XLA's error for it is a RuntimeError without a type of its own.
-        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        _stop(f"out of memory: expected a smaller configuration ({str(error)[:100]})")
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+    """Run ``command`` and turn what a user can cause into one line on stderr and status 2.
 
-
-class _Rate(ProgressColumn):
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self._unit = unit
-
-    def render(self, task: Task) -> str:
-        rate = task.finished_speed or task.speed
-        return "" if rate is None else f"{rate:,.0f} {self._unit}"
-
-
-def progress(unit: str) -> Progress:
-    """A rich progress bar with a description, a rate in ``unit``, and the time left."""
-    columns = (BarColumn(20), MofNCompleteColumn(), _Rate(unit), TimeRemainingColumn())
-    return Progress(*columns, TextColumn("{task.description}"))
+    An output that nobody takes any more does not end the command before its results are written:
+    see :func:`edl_jax.runs.output.steady_streams`.
+    """
+    with steady_streams():
+        settle_home()
+        keep_compilations()
+        try:
+            command()
+        except OptionError as error:
+            _stop(error.as_option)
+        except EdlError as error:
+            _stop(str(error))
+        except Stopped as stopped:
+            print(stopped, file=sys.stderr)
+            sys.exit(128 + stopped.signal)
+        except (MemoryError, RuntimeError) as error:
+            # XLA's error for it is a RuntimeError without a type of its own.
+            if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            _stop(f"out of memory: expected a smaller configuration ({str(error)[:100]})")
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(130)
 
 
 def _stop(message: str) -> None:
@@ -217,11 +224,11 @@ def _as_typed(prog: str) -> str:
 
 
 def _find_option(args: Sequence[str], name: str) -> str | None:
+    """The value of the option that is the field ``name``, as typed."""
     for i, arg in enumerate(args):
-        if arg == f"--{name}" and i + 1 < len(args):
-            return args[i + 1]
-        if arg.startswith(f"--{name}="):
-            return arg.partition("=")[2]
+        option, equals, value = arg.partition("=")
+        if option.replace("-", "_") == f"__{name}" and (equals or i + 1 < len(args)):
+            return value if equals else args[i + 1]
     return None
 
 
@@ -253,4 +260,9 @@ def _first_paragraph(box: str, prog: str) -> str:
     # The title stands in the frame, or, where the terminal has no frames, in a paragraph above.
     filled = [paragraph for paragraph in paragraphs if paragraph]
     body = filled[0][1:] or filled[1]
-    return f"{' '.join(body)} (see {prog} --help)"
+    said = " ".join(body)
+    choice = re.search(r"invalid choice '(.*)' for argument .* one of \((.*)\)", said)
+    if choice:
+        meant = did_you_mean(choice[1], re.findall(r"'(.*?)'", choice[2]))
+        said = said.removesuffix(".") + meant
+    return f"{said} (see {prog} --help)"

@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Literal, get_args
 
-from edl_jax.errors import require, require_int, require_number, require_one_of
+from edl_jax.errors import plain_numbers, require, require_int, require_number, require_one_of
 
 Network = Literal["symmetric", "deepset", "concat", "taylor"]
 MutationName = Literal["gaussian", "chaotic"]
@@ -118,6 +118,7 @@ class MixtureConfig:
     """The true class's probability from nearly 0 to nearly 1, evenly in logits."""
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         for f in fields(self):
             require_number(f"mixture.{f.name}", getattr(self, f.name), 0.0)
         total = sum(getattr(self, f.name) for f in fields(self))
@@ -144,6 +145,7 @@ class ObjectiveConfig:
     """Width of the soft hinge, in standard deviations of the loss over the batch."""
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         for name in ("clean_ranking", "noisy_ranking", "proper_ranking", "trainability"):
             require_number(f"objective.{name}", getattr(self, name), 0.0)
         ranking = self.clean_ranking + self.noisy_ranking + self.proper_ranking
@@ -201,6 +203,7 @@ class EvolutionConfig:
     """Weights and settings of the objective's terms."""
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         require_int("population_size", self.population_size, 4, 10_000_000)
         require_int("num_generations", self.num_generations, 1, 1_000_000_000)
         require_int("batch_size", self.batch_size, 16, 100_000_000)

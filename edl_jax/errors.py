@@ -2,8 +2,14 @@
 
 import math
 from collections.abc import Collection
+from dataclasses import fields
+from difflib import get_close_matches
 from importlib.util import find_spec
-from typing import Literal
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 class EdlError(Exception):
@@ -14,7 +20,8 @@ class OptionError(EdlError):
     """A configuration field has a value outside its range.
 
     Args:
-      field: name of the configuration field, e.g. ``"population_size"``.
+      field: name of the configuration field, e.g. ``"population_size"``; in capitals the name of a
+        positional argument.
       value: the value that was given.
       expected: what would be right, e.g. ``"a whole number of at least 2"``.
 
@@ -29,6 +36,8 @@ class OptionError(EdlError):
     @property
     def as_option(self) -> str:
         """The same line with the field named as the command line names it."""
+        if self.field.isupper():  # a positional argument, as the usage names it
+            return str(self)
         return f"--{self.field.replace('_', '-')} {self.value}: expected {self.expected}"
 
 
@@ -72,8 +81,41 @@ def require(condition: bool, field: str, value: object, expected: str) -> None:
 
 
 def require_one_of(field: str, value: str, known: Collection[str]) -> None:
-    """Raise :class:`OptionError` unless ``value`` is one of the names ``known``."""
-    require(value in known, field, value, "one of " + ", ".join(known))
+    """Raise :class:`OptionError` unless ``value`` is one of the names ``known``.
+
+    >>> require_one_of("map", "logistics", ["tent", "logistic"])
+    Traceback (most recent call last):
+    edl_jax.errors.OptionError: map logistics: expected one of tent, logistic; \
+did you mean logistic?
+    """
+    require(value in known, field, value, f"one of {', '.join(known)}{did_you_mean(value, known)}")
+
+
+def did_you_mean(typed: str, known: Collection[str]) -> str:
+    """The end of an error that suggests the nearest of the names ``known``, if one is near.
+
+    >>> did_you_mean("fashion-mnist", ["mnist", "fashion_mnist"]), did_you_mean("x", ["mnist"])
+    ('; did you mean fashion_mnist?', '')
+    """
+    near = get_close_matches(typed, known, 1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def plain_numbers(config: "DataclassInstance") -> None:
+    """Make Python's numbers of other libraries' in the fields of ``config``, a frozen dataclass.
+
+    So that they can be compared, and written as JSON. All else stays as it is.
+    """
+    for f in fields(config):
+        object.__setattr__(config, f.name, _plain(getattr(config, f.name)))
+
+
+def _plain(value: Any) -> Any:
+    if type(value) is tuple:
+        return tuple(map(_plain, value))
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)
 
 
 def require_int(field: str, value: object, low: int, high: int | None = None) -> None:
@@ -84,7 +126,9 @@ def require_int(field: str, value: object, low: int, high: int | None = None) ->
     edl_jax.errors.OptionError: epochs 0: expected a whole number of at least 1
     """
     bounds = f"of at least {low:,}" if high is None else f"from {low:,} to {high:,}"
-    inside = isinstance(value, int) and low <= value and (high is None or value <= high)
+    number = _plain(value)
+    whole = isinstance(number, int) and not isinstance(number, bool)
+    inside = whole and low <= number and (high is None or number <= high)
     require(inside, field, value, f"a whole number {bounds}")
 
 
@@ -109,7 +153,9 @@ def require_number(
     upper = f"below {high:g}" if ends[1] == ")" else f"at most {high:g}"
     bounds = lower if math.isinf(high) else f"{lower} and {upper}"
     bounds = f"from {low:g} to {high:g}" if ends == "[]" and math.isfinite(high) else bounds
-    inside = isinstance(value, int | float) and math.isfinite(value) and low <= value <= high
+    number = _plain(value)
+    sound = isinstance(number, int | float) and not isinstance(number, bool)
+    inside = sound and math.isfinite(number) and low <= number <= high
     at_open_end = (ends[0] == "(" and value == low) or (ends[1] == ")" and value == high)
     require(inside and not at_open_end, field, value, f"a number {bounds}")
 

@@ -6,7 +6,7 @@ import logging
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,6 +38,35 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     finally:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+
+
+def user_path(text: str | Path) -> Path:
+    """The path that a user means by ``text``: ``~`` and ``~name`` stand for home directories.
+
+    Where there is no such home it stays as it is, as in a shell.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
+def distinct_names(paths: Sequence[str | Path]) -> list[str]:
+    """What to call paths side by side: as many of their last parts as tell each from the others.
+
+    >>> distinct_names(["runs/a/seed0", "runs/b/seed0", "runs/edl", "./gce", "gce"])
+    ['a/seed0', 'b/seed0', 'edl', './gce', 'gce']
+    """
+    parts = [Path(path).parts for path in paths]
+
+    def name(path: str | Path, own: tuple[str, ...]) -> str:
+        for length in range(1, len(own) + 1):
+            tail = own[-length:]
+            if sum(other[-length:] == tail for other in parts) == 1:
+                return str(Path(*tail))
+        return str(path)
+
+    return [name(path, own) for path, own in zip(paths, parts, strict=True)]
 
 
 def path_exists(path: Path) -> bool:

@@ -19,7 +19,7 @@ from edl_jax.losses.base import Loss
 from edl_jax.losses.handmade import LOSSES
 from edl_jax.objective.properties import SHAPE_TICKS
 from edl_jax.objective.properties import loss_shape as shape_of
-from edl_jax.runs.curves import search_curve, seed_curves, short_name
+from edl_jax.runs.curves import search_curve, seed_curves, short_names
 from edl_jax.runs.history import Row
 
 if TYPE_CHECKING:
@@ -84,6 +84,12 @@ def convergence(history: Iterable[Row], path: str | Path) -> None:
         save(figure, path)
 
 
+def _shown(name: str) -> str:
+    """What matplotlib shows as ``name``: no dollar begins a formula, no underscore hides it."""
+    text = name.replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
+
+
 def loss_shape(losses: Mapping[str, Loss], path: str | Path, num_classes: int = 10) -> None:
     """Draw each loss, and its gradient in the true logit, beside cross-entropy's.
 
@@ -93,7 +99,8 @@ def loss_shape(losses: Mapping[str, Loss], path: str | Path, num_classes: int = 
       num_classes: classes that share 1 - p_y equally.
     """
     styles: list[tuple[Loss, LineStyle]] = [(LOSSES["cross_entropy"], REFERENCE)]
-    styles += [(loss, {"label": name}) for name, loss in losses.items() if name != "cross_entropy"]
+    others = {name: loss for name, loss in losses.items() if name != "cross_entropy"}
+    styles += [(loss, {"label": _shown(name)}) for name, loss in others.items()]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9, 3.4))
         left, right = figure.subplots(1, 2)
@@ -132,7 +139,7 @@ def simplex(losses: Mapping[str, Loss], path: str | Path) -> None:
         for axis in axes.flat:
             axis.axis("off")
         for axis, (name, loss) in zip(axes.flat, losses.items(), strict=False):
-            axis.set_title(name, fontsize=10)
+            axis.set_title(_shown(name), fontsize=10)
             axis.set_aspect("equal")
             try:
                 values = jax.jit(loss)(jnp.log(p), jnp.zeros(len(p), jnp.int32))
@@ -155,6 +162,7 @@ def learning_curves(history: Sequence[Row], path: str | Path) -> None:
       path: the PNG file.
     """
     names = list(dict.fromkeys(row["loss"] for row in history))
+    shown = [_shown(name) for name in short_names(names, 32)]
     panels = (
         ("train_accuracy", "accuracy on the training labels (%)"),
         ("test_accuracy", "test accuracy (%)"),
@@ -173,7 +181,7 @@ def learning_curves(history: Sequence[Row], path: str | Path) -> None:
                 axis.plot(
                     epochs,
                     values.mean(axis=1),
-                    label=short_name(name, 32),
+                    label=shown[i],
                     color=f"C{i}",
                     linestyle=DASHES[i % len(DASHES)],
                     marker="o" if len(epochs) <= 30 else None,

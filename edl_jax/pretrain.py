@@ -14,6 +14,7 @@ from edl_jax.config import EvolutionConfig
 from edl_jax.errors import EdlError
 from edl_jax.runs.directory import RunDirectory, is_finished
 from edl_jax.runs.interrupts import StopRequest
+from edl_jax.runs.output import progress_bar, show
 from edl_jax.search.presets import PRESETS, PretrainConfig, evolution_config
 from edl_jax.startup import split_processors
 
@@ -85,7 +86,6 @@ def _run(
     after_chunk: Callable[["Chunk"], None],
     restore: Callable[["EvolutionState"], "EvolutionState | None"] = lambda state: None,
 ) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from edl_jax import plots
@@ -95,10 +95,9 @@ def _run(
     from edl_jax.runs.history import count_failures, thinned
     from edl_jax.search.pipeline import evolve
 
-    console = Console()
-    console.print(f"Evolving [bold]{config.preset}[/], seed {config.seed}, into {run.path}")
+    print(f"Evolving {config.preset}, seed {config.seed}, into {run.path}", flush=True)
     tensorboard.attach(run, config.tensorboard, step="generation")
-    with cli.progress("generations/s") as progress:
+    with progress_bar("generations/s") as progress:
         task = progress.add_task("starting", total=config.num_generations)
 
         def on_chunk(chunk: "Chunk") -> None:
@@ -138,13 +137,13 @@ def _run(
         reference = figures["cross_entropy_logit_gradient"][point]
         table.add_row(f"logit gradient at p_y = {point}", f"{gradient:.4f}", f"{reference:.4f}")
     table.add_row("wall time", f"{summary['wall_time_s']:.1f} s", "")
-    console.print(table)
+    show(table)
     if failures["failed_candidates"]:
-        console.print(
+        print(
             "Fitness was not finite for {failed_candidates:,} candidates; in {failed_generations:,}"
             " generations for all of them, and the search stayed where it was.".format(**failures)
         )
-    console.print(f'Use it: loss = edl_jax.load_loss("{run.path}")')
+    print(f'Use it: loss = edl_jax.load_loss("{run.path}")')
     print(f"See it: {run.report_command}")
 
 

@@ -1,6 +1,7 @@
 """What a command settles before JAX starts; what the user has settled in the environment stays."""
 
 import contextlib
+import logging
 import os
 import sys
 from pathlib import Path
@@ -9,20 +10,40 @@ _CACHE_BYTES = 2**30
 _MOST_DEVICES = 8
 
 
-def cache_dir() -> Path:
-    """Where what can be made again is kept: ``$XDG_CACHE_HOME/edl_jax`` or ``~/.cache/edl_jax``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edl_jax"
+def cache_dir() -> Path | None:
+    """Where what can be made again is kept: ``$XDG_CACHE_HOME/edl_jax`` or ``~/.cache/edl_jax``.
+
+    None where the user has no home.
+    """
+    place = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return (Path(place) if place else Path.home() / ".cache") / "edl_jax"
+    except RuntimeError:
+        return None
+
+
+def settle_home() -> None:
+    """Where a user has no home, as in a container, say one for the libraries that ask for it.
+
+    Nothing can be kept in it, so that each of them does without.
+    """
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = os.devnull
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it would tell where it keeps what
 
 
 def keep_compilations() -> None:
     """Let JAX keep what it compiles, so that the next run begins at once.
 
     ``JAX_COMPILATION_CACHE_DIR`` puts it elsewhere and ``JAX_ENABLE_COMPILATION_CACHE=0`` does
-    without. Nothing happens where the directory cannot be written.
+    without. Nothing happens where there is no directory for it, or it cannot be written.
     """
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ or "jax" in sys.modules:
+    home = cache_dir()
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ or "jax" in sys.modules or home is None:
         return
-    path = cache_dir() / "compilations"
+    path = home / "compilations"
     with contextlib.suppress(OSError):
         path.mkdir(parents=True, exist_ok=True)
     if os.access(path, os.W_OK):

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from edl_jax import cli
 from edl_jax.errors import require, require_number
-from edl_jax.runs.directory import RunDirectory, is_finished
+from edl_jax.files import path_exists, user_path
+from edl_jax.runs.directory import RunDirectory, is_finished, working_dir
 from edl_jax.runs.interrupts import StopRequest
 from edl_jax.runs.options import RunOptions
+from edl_jax.runs.output import progress_bar, show
 from edl_jax.startup import split_processors
 from edl_jax.training.config import NoiseKind, TrainConfig, require_seeds
 
@@ -61,7 +63,8 @@ class TransferConfig(RunOptions, TrainConfig):
         require(distinct, "loss", " ".join(self.loss), "one or more losses, each once")
         if self.train_size is not None:
             expected = f"a whole number of at least the batch size, {self.batch_size}"
-            require(self.train_size >= self.batch_size, "train_size", self.train_size, expected)
+            enough = type(self.train_size) is int and self.train_size >= self.batch_size
+            require(enough, "train_size", self.train_size, expected)
         require_number("label_noise", self.label_noise, 0.0, 1.0)
         require_seeds(self.seeds)
 
@@ -84,12 +87,21 @@ def command(args: list[str] | None = None) -> None:
         return
     settle(config.model)
 
-    from edl_jax.losses.learned import resolve_loss
+    from edl_jax.losses.handmade import LOSSES
+    from edl_jax.losses.learned import SHIPPED, resolve_loss
     from edl_jax.training.comparison import require_fit
     from edl_jax.training.prepared import load
 
-    losses = {name: resolve_loss(name) for name in config.loss}
-    dataset = load(config.dataset, config.data_dir)
+    # Paths mean what they meant where the run was started, if there is still something there.
+    start = working_dir(config.output_dir) if config.resume and config.output_dir else Path()
+
+    def located(path: str | Path) -> Path:
+        there = start / user_path(path)
+        return there if path_exists(there) else Path(path)
+
+    named = {*SHIPPED, *LOSSES}
+    losses = {name: resolve_loss(name if name in named else located(name)) for name in config.loss}
+    dataset = load(config.dataset, config.data_dir and located(config.data_dir))
     num_train = require_fit(dataset, losses, config, train_size=config.train_size)
     with (
         RunDirectory(
@@ -112,25 +124,20 @@ def _run(
     run: RunDirectory,
     stop: StopRequest,
 ) -> None:
-    from rich.console import Console
-
     from edl_jax import plots
     from edl_jax.runs import checkpoint, tensorboard
     from edl_jax.runs.environment import environment
     from edl_jax.training.comparison import compare, interval_note
     from edl_jax.training.table import table
 
-    console = Console()
-    console.print(
-        f"Training [bold]{config.model}[/] on {num_train:,} images of {config.dataset} "
-        f"into {run.path}"
-    )
+    what = f"{config.model} on {num_train:,} images of {config.dataset}"
+    print(f"Training {what} into {run.path}", flush=True)
     checkpoints = checkpoint.Checkpoints(run, config.checkpoint_every, stop)
     tensorboard.attach(run, config.tensorboard, step="epoch", series=("loss", "seed"))
     history: list[Any] = list(run.history())
     runs = [(name, seed) for seed in config.seeds for name in losses]
     images_a_run = config.epochs * (num_train // config.batch_size * config.batch_size)
-    with cli.progress("images/s") as progress:
+    with progress_bar("images/s") as progress:
         task = progress.add_task("starting", total=len(runs) * images_a_run)
 
         def on_start(name: str, seed: int) -> None:
@@ -169,10 +176,10 @@ def _run(
         seeds=config.seeds,
     )
     checkpoint.remove(run.path)
-    console.print(table(result.rows))
+    show(table(result.rows))
     if len(losses) > 1:
         note = interval_note(len(config.seeds))
-        console.print(f"Differences are in points, paired by seed, {note}.")
+        print(f"Differences are in points, paired by seed, {note}.")
     print(f"See it: {run.report_command}")
 
 

@@ -44,6 +44,7 @@ SLOW = (
     "tests/chaos/test_streams.py::test_values_follow",
     "tests/commands/test_analyze.py",
     "tests/commands/test_pretrain.py",
+    "tests/commands/test_startup.py::test_every_command",
     "tests/commands/test_startup.py::test_what_one_process_compiled_the_next_one_reads",
     "tests/commands/test_transfer.py",
     "tests/docs/test_docs.py::test_the_block_runs",
@@ -51,6 +52,7 @@ SLOW = (
     "tests/export/test_onnx_graph.py",
     "tests/export/test_pytorch.py",
     "tests/export/test_stablehlo.py",
+    "tests/losses/test_arguments.py",
     "tests/losses/test_handmade.py",
     "tests/losses/test_handmade_calls.py",
     "tests/losses/test_learned.py",
@@ -64,6 +66,7 @@ SLOW = (
     "tests/report/test_figures.py",
     "tests/report/test_page.py",
     "tests/report/test_runs.py",
+    "tests/runs/test_output.py::test_a_result_is_kept",
     "tests/runs/test_processes.py::test_a_process_whose_others",
     "tests/runs/test_processes.py::test_two_processes",
     "tests/runs/test_tensorboard.py::test_transfer_writes",
@@ -77,6 +80,7 @@ SLOW = (
     "tests/strategies/test_registry.py",
     "tests/strategies/test_stagnation.py",
     "tests/strategies/test_step_size.py",
+    "tests/test_strict_modes.py",
     "tests/training/test_batches.py",
     "tests/training/test_comparison.py",
     "tests/training/test_evaluation.py::test_evaluation_counts",
@@ -91,6 +95,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith(SLOW):
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(autouse=True)
+def _strict_modes(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The quick tier runs under JAX's strict modes; tests/test_strict_modes.py has the rest."""
+    if request.node.get_closest_marker("slow"):
+        yield
+        return
+    import jax
+
+    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
+        yield
 
 
 @pytest.fixture(scope="session")

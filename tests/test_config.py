@@ -1,14 +1,23 @@
 """Configurations refuse what cannot work, name the field, and need no JAX to do so."""
 
 import dataclasses
+import json
 import math
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from edl_jax.analyze import AnalyzeConfig
 from edl_jax.config import ChaosConfig, EvolutionConfig, MixtureConfig, ObjectiveConfig
 from edl_jax.errors import EdlError, OptionError, require, require_one_of
+from edl_jax.export.__main__ import ExportConfig
+from edl_jax.runs.options import RunOptions
+from edl_jax.search.presets import PretrainConfig
+from edl_jax.training.config import TrainConfig
+from edl_jax.transfer import TransferConfig
 
 INTEGERS = {
     "population_size": (4, 10_000_000),
@@ -111,3 +120,57 @@ def test_options_are_checked_without_importing_jax():
         "sys.exit(any(m.partition('.')[0] in ('jax', 'numpy', 'flax') for m in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# --- numbers of other libraries ----------------------------------------------------------------
+
+NUMBERS = [np.int8, np.uint8, np.int32, np.int64, np.uint64]
+CONFIGS = {
+    EvolutionConfig: ("population_size", "num_generations", "batch_size", "width"),
+    PretrainConfig: ("num_restarts", "seed", "population_size", "num_processes"),
+    TrainConfig: ("width", "epochs", "batch_size", "eval_every"),
+    TransferConfig: ("train_size", "epochs"),
+    AnalyzeConfig: ("num_classes",),
+    ExportConfig: ("num_classes",),
+}
+REQUIRED = {AnalyzeConfig: {"losses": ("gce",)}, ExportConfig: {"loss": "gce"}}
+REQUIRED |= {PretrainConfig: {"distributed": True, "output_dir": Path("x")}}
+WHOLE = [(kind, name) for kind, names in CONFIGS.items() for name in names]
+
+
+@pytest.mark.parametrize(("kind", "name"), WHOLE)
+def test_numpys_whole_numbers_become_pythons_and_no_bool_is_a_number(kind, name):
+    others = REQUIRED.get(kind, {}) | ({"batch_size": 16} if name == "train_size" else {})
+    for make in NUMBERS:
+        config = kind(**others, **{name: make(64)})
+        assert type(getattr(config, name)) is int
+        assert config == kind(**others, **{name: 64})
+    for wrong in (True, np.True_, 64.0, np.float32(64)):
+        with pytest.raises(OptionError, match="a whole number"):
+            kind(**others, **{name: wrong})
+
+
+def test_numpys_fractions_become_pythons_and_no_bool_is_a_number():
+    for kind, name in [
+        (EvolutionConfig, "step_size"),
+        (MixtureConfig, "graded"),
+        (ObjectiveConfig, "margin"),
+        (TrainConfig, "learning_rate"),
+        (RunOptions, "checkpoint_every"),
+        (TransferConfig, "label_noise"),
+    ]:
+        for make in (np.float16, np.float32, np.float64):
+            assert type(getattr(kind(**{name: make(0.5)}), name)) is float
+        for wrong in (True, np.True_):
+            with pytest.raises(OptionError, match="a number"):
+                kind(**{name: wrong})
+
+
+def test_what_is_recorded_of_numpys_numbers_is_json():
+    config = TransferConfig(seeds=tuple(np.arange(3)), width=np.int64(8), momentum=np.float32(0.5))
+    assert json.loads(json.dumps(config.recorded()))["seeds"] == [0, 1, 2]
+    config = PretrainConfig(mixture=MixtureConfig(graded=np.float32(0.5)), seed=np.uint8(3))
+    assert json.loads(json.dumps(config.recorded()))["mixture"]["graded"] == 0.5
+    for seeds in [(True,), (0.5,), (np.True_,)]:
+        with pytest.raises(OptionError, match="seeds"):
+            TransferConfig(seeds=seeds)

@@ -2,11 +2,13 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from edl_jax.errors import EdlError
-from edl_jax.files import atomic_write, read_json, write_json
+from edl_jax.files import atomic_write, distinct_names, read_json, write_json
+from edl_jax.losses.learned import load_loss, resolve_loss
 
 
 def contents(directory):
@@ -65,3 +67,19 @@ def test_json_that_is_not_an_object_of_a_fair_size_is_refused(tmp_path, content)
     path.write_bytes(content)
     with pytest.raises(EdlError, match=re.escape(str(path))):
         read_json(path, most=64)
+
+
+def test_a_tilde_is_the_home_in_the_path_of_a_loss(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    load_loss("edl-base").save(tmp_path / "my.npz")
+
+    for load in (load_loss, resolve_loss):
+        assert load("~/my.npz").provenance == load_loss("edl-base").provenance
+
+
+def test_paths_side_by_side_get_names_of_their_own():
+    assert distinct_names(["a/seed0", "b/seed0"]) == ["a/seed0", "b/seed0"]
+    assert distinct_names(["x/a/seed0", "y/a/seed0"]) == ["x/a/seed0", "y/a/seed0"]
+    assert distinct_names(["seed0", "a/seed0"]) == ["seed0", "a/seed0"]
+    assert distinct_names(["seed0", "./seed0", "."]) == ["seed0", "./seed0", "."]
+    assert distinct_names(["/a/seed0", Path("/b/seed1")]) == ["seed0", "seed1"]

@@ -85,3 +85,21 @@ def test_the_users_backend_and_settings_are_left_alone(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     subprocess.run([sys.executable, "-c", ALONE], cwd=tmp_path, env=environment, check=True)
     assert (tmp_path / "picture.png").read_bytes().startswith(PNG)
+
+
+@pytest.mark.parametrize("name", ["a$\\nothing$b", "$x", "_hidden", "a$b$"])
+def test_a_name_is_shown_as_it_is(tmp_path, monkeypatch, name):
+    figures = []
+    save = plots.save
+    monkeypatch.setattr(plots, "save", lambda f, path: (figures.append(f), save(f, path)))
+    plots.loss_shape({name: LOSSES["gce"]}, tmp_path / "shape.png", 3)
+    plots.simplex({name: LOSSES["gce"]}, tmp_path / "simplex.png")
+    history = [{"loss": name, "seed": 0, "epoch": 1, "train_accuracy": 0.5, "test_accuracy": 0.5}]
+    plots.learning_curves(history, tmp_path / "curves.png")
+
+    shape, simplex, curves = figures
+    texts = [shape.axes[1].get_legend().get_texts()[1], simplex.axes[0].title]
+    texts += curves.legends[0].get_texts()
+    for text in texts:
+        shown, is_formula = text._preprocess_math(text.get_text())
+        assert (shown.strip(), is_formula) == (name, False)

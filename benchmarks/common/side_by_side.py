@@ -6,7 +6,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context
 from multiprocessing.sharedctypes import Synchronized
 
-from edl_jax import cli
+from edl_jax.runs.output import progress_bar
 
 
 def run_side_by_side(
@@ -30,7 +30,7 @@ def run_side_by_side(
     spawn = get_context("spawn")
     arguments = (spawn.Value("i", 0), jobs)
     with (
-        cli.progress(f"{unit}/s") as progress,
+        progress_bar(f"{unit}/s") as progress,
         ProcessPoolExecutor(jobs, spawn, _share_processors, arguments) as pool,
     ):
         task = progress.add_task(note, total=total)

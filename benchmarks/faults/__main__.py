@@ -2,6 +2,7 @@
 
 Kills: SIGKILL at random moments of pretrain and transfer runs that write checkpoints as often as
 they can; each run is then resumed and compared, byte by byte, with one that was never stopped.
+Lost work: directories of others, outputs that nobody reads, signals, resuming elsewhere.
 Damage: see :mod:`benchmarks.faults.fuzzing`. Options: see :mod:`benchmarks.faults.command_lines`.
 Memory: a search of 100,000 generations, watched from outside.
 """

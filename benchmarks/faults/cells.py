@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ParamSpec
 
 from benchmarks.common import toy_data
-from benchmarks.faults import command_lines, fuzzing
+from benchmarks.faults import command_lines, fuzzing, lost_work
 from benchmarks.faults.processes import SEARCH, TRAINING, kills, memory
 
 Given = ParamSpec("Given")
@@ -24,6 +24,7 @@ class Amounts:
     kills: int = 30
     mutations: int = 1100
     command_lines: int = 450
+    lost_work: int = 100
     generations: int = 100_000
     watched_from: int = 1_000
     search: int = 300
@@ -34,6 +35,7 @@ QUICK = Amounts(
     kills=1,
     mutations=52,
     command_lines=20,
+    lost_work=2,
     generations=500,
     watched_from=100,
     search=150,
@@ -55,7 +57,7 @@ def alone(
 
 def sections(amounts: Amounts, work: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Name and counts of each kind of fault."""
-    for name in ("pictures", "artifacts", "checkpoints", "lines"):
+    for name in ("pictures", "artifacts", "checkpoints", "lines", "lost"):
         (work / name).mkdir()
     toy_data.prepare(work / "data", work / "pictures")
     search = [*SEARCH, "--num-generations", str(amounts.search)]
@@ -72,4 +74,10 @@ def sections(amounts: Amounts, work: Path) -> Iterator[tuple[str, dict[str, Any]
         yield "mutated checkpoints", found
         found = alone(command_lines.check, work / "lines", amounts.command_lines)
         yield "command lines", found
+        most = amounts.lost_work
+        yield "directories of others", dict(lost_work.foreign(SEARCH, work / "lost", most))
+        yield "outputs that nobody reads", dict(lost_work.outputs(search, work / "lost", most))
+        (work / "lost" / "loss.npz").write_bytes(shipped.read_bytes())
+        relative = [*training, "--loss", "cross_entropy", "loss.npz"]
+        yield "signals", dict(lost_work.signals(relative, work / "lost", most))
         yield "memory", long.result()

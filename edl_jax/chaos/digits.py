@@ -18,10 +18,10 @@ def random_digits(key: jax.Array, shape: tuple[int, ...], base: int) -> jax.Arra
     words = jax.random.bits(key, (-(-size // count), 1), jnp.uint32)
     if binary:
         places = jnp.arange(0, count * width, width, dtype=jnp.uint32)
-        digits = (words >> places) & jnp.uint32(base - 1)
+        digits = (words >> places[None]) & jnp.uint32(base - 1)
     else:
         # A word is a binary fraction; its digits in another base come off the top.
-        fractions = words * jnp.array([base**i for i in range(count)], jnp.uint32)
+        fractions = words * jnp.array([[base**i for i in range(count)]], jnp.uint32)
         high, low = fractions >> 16, fractions & jnp.uint32(0xFFFF)
         digits = (high * jnp.uint32(base) + ((low * jnp.uint32(base)) >> 16)) >> 16
     return digits.reshape(-1)[:size].reshape(shape)

@@ -131,7 +131,7 @@ def make_init(
 
     def init(key: jax.Array, shape: tuple[int, ...]) -> JitteredState:
         start_key, key = jax.random.split(key)
-        start = 0.5 + spread * (jax.random.uniform(start_key, (order, *shape)) - 0.5)
+        start = 0.5 + spread * (jax.random.uniform(start_key, (order, *shape), jnp.float32) - 0.5)
         state = JitteredState(tuple(start), key)
         return jax.lax.fori_loop(0, _BURN_IN, lambda _, state: step(state), state)
 

@@ -70,8 +70,8 @@ def tabulated(name: str) -> Law:
     def cdf(x: jax.Array) -> jax.Array:
         position = arcsine_cdf(x) * cells
         left = jnp.clip(position.astype(jnp.int32), 0, cells - 1)
-        heights = jnp.asarray(table)
+        heights = jnp.asarray(table, position.dtype)
         low, high = heights[left], heights[left + 1]
-        return low + (position - left) * (high - low)
+        return low + (position - left.astype(position.dtype)) * (high - low)
 
     return Law(mean, variance, cdf, lyapunov)

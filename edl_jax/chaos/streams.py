@@ -143,7 +143,7 @@ def shuffled(stream: Stream) -> Stream:
     def sample(key: jax.Array, state: _Shuffle) -> tuple[_Shuffle, jax.Array]:
         place_key, stream_key = jax.random.split(key)
         inner, values = stream.sample(stream_key, state.stream)
-        place = jax.random.randint(place_key, (1, *values.shape), 0, _SHUFFLE_SIZE)
+        place = jax.random.randint(place_key, (1, *values.shape), 0, _SHUFFLE_SIZE, jnp.int32)
         released = jnp.take_along_axis(state.held, place, axis=0)[0]
         held = jnp.put_along_axis(state.held, place, values[None], axis=0, inplace=False)
         return _Shuffle(inner, held), released

@@ -3,12 +3,19 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from edl_jax import cli
-from edl_jax.errors import EdlError, require, require_int, require_package
+from edl_jax.errors import (
+    EdlError,
+    OptionError,
+    plain_numbers,
+    require,
+    require_int,
+    require_package,
+)
 from edl_jax.files import atomic_write, path_exists
 
 PROG = "python -m edl_jax.export"
@@ -19,7 +26,7 @@ SUFFIXES = {"stablehlo": ".stablehlo", "torch": ".py", "onnx": ".onnx"}
 class ExportConfig:
     """Hand a loss over to other programs: as StableHLO, as a PyTorch module, or as ONNX."""
 
-    loss: tyro.conf.Positional[str]
+    loss: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="LOSS")]]
     """Shipped loss by name, artifact or pretrain run directory by path;
     as stablehlo also a hand-made loss by name."""
     format: Literal["stablehlo", "torch", "onnx"] = "stablehlo"
@@ -27,8 +34,10 @@ class ExportConfig:
     CUDA, ROCm and TPU; torch: a Python file that needs torch and numpy,
     its weights beside it; onnx: the value only."""
     output: Path | None = None
-    """File to write, one that does not exist yet; None names one in the
-    working directory after the loss."""
+    """File to write; None names one in the working directory after the
+    loss."""
+    overwrite: bool = False
+    """Replace the files that are there."""
     num_classes: int | None = None
     """Number of classes (stablehlo, onnx); None leaves it open, except
     for a concat loss, which has its own. The batch size is always open."""
@@ -37,6 +46,7 @@ class ExportConfig:
     logits' shape, instead of class ids; torch takes both."""
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         classes = self.num_classes
         if self.format == "torch":
             said = "not given with --format torch, which takes any logits and labels"
@@ -51,7 +61,19 @@ class ExportConfig:
             named = path.suffix == ".py" and path.stem.isidentifier()
             require(named, "output", path, "a name that Python can import, such as my_loss.py")
         for made in self.made:
-            require(not path_exists(made), "output", made, "a file that does not exist yet")
+            self._check_free(made)
+
+    def _check_free(self, made: Path) -> None:
+        source = Path(self.loss).resolve()
+        if made.resolve() in (source, source / "loss.npz"):
+            expected = "another file than the loss itself"
+        elif path_exists(made) and not self.overwrite:
+            expected = "a file that does not exist yet, or --overwrite"
+        else:
+            return
+        if self.output is None:
+            raise EdlError(f"{made}: expected {expected}; --output names another")
+        raise OptionError("output", made, expected)
 
     @property
     def path(self) -> Path:

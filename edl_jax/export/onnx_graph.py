@@ -96,7 +96,8 @@ def make_model(
 def _losses(ops: _Ops, loss: LearnedLoss, soft_labels: bool) -> Name:
     # A row without any class is a uniform one until its loss is masked.
     top = ops.ReduceMax("logits", [-1], keepdims=1)
-    logits = ops.Where(ops.Equal(top, -np.inf), 0.0, "logits")
+    empty = ops.Equal(top, -np.inf)
+    logits = ops.Where(empty, 0.0, "logits")
     num_classes = ops.Gather(ops.Shape("logits"), 1)
     classes = ops.Range(0, num_classes, 1)
     log_p = ops.Max(_log_softmax(ops, logits, classes), MIN_LOG_PROB)
@@ -111,11 +112,11 @@ def _losses(ops: _Ops, loss: LearnedLoss, soft_labels: bool) -> Name:
     losses = _NETWORKS[loss.spec.name](ops, params, log_p, y, classes)
     losses = ops.Mul(losses, float(loss.scale))
     absent = ops.Equal(ops.GatherElements("logits", y, axis=1), -np.inf)
-    losses = ops.Where(absent, 0.0, losses)
     if known is None:
-        losses = ops.Where(ops.Equal("labels", 0.0), 0.0, ops.Mul("labels", losses))
+        losses = ops.Mul(ops.Where(absent, 0.0, "labels"), losses)
     else:
-        losses = ops.Where(known, losses, np.nan)
+        losses = ops.Where(absent, 0.0, losses)
+        losses = ops.Where(ops.Or(known, empty), losses, np.nan)
     return ops.ReduceSum(losses, [-1], keepdims=0)
 
 
@@ -192,7 +193,7 @@ def _taylor(ops: _Ops, params: Params, log_p: Name, y: Name, classes: Name) -> N
         value = ops.Add(ops.Mul(p_shift, theta[4] / 6), quadratic)
         return ops.Mul(p_shift, ops.Add(ops.Mul(p_shift, value), linear))
 
-    p = ops.Where(ops.Greater(log_p, MIN_LOG_PROB), ops.Exp(log_p), theta[1])
+    p = ops.Where(ops.LessOrEqual(log_p, MIN_LOG_PROB), theta[1], ops.Exp(log_p))
     p_y = ops.Exp(ops.GatherElements(log_p, y, axis=1))
     others = ops.Sub(ops.ReduceSum(polynomial(0.0, p), [-1]), polynomial(0.0, p_y))
     return ops.Neg(ops.Add(others, polynomial(1.0, p_y)))

@@ -5,7 +5,7 @@
 
     from NAME import LearnedLoss
 
-    criterion = LearnedLoss()  # called like torch.nn.CrossEntropyLoss
+    criterion = LearnedLoss()  # made and called like torch.nn.CrossEntropyLoss
     criterion(logits, labels).backward()
 """
 
@@ -28,19 +28,33 @@ class LearnedLoss(nn.Module):
     buffers that follow ``.to(device)``; they are neither trained nor part of the state dict.
 
     Args:
-      weights: the .npz file that a learned loss is kept in; by default the one beside this file
+      weight: a factor for each class, shape (C); None is 1 for all.
+      ignore_index: a target that stands for no class: its loss is 0 and no part of the mean.
+      reduction: ``"mean"``, ``"sum"`` or ``"none"``. As in torch, the mean over class ids divides
+        by the sum of their weights, and that over class probabilities by the number of examples.
+      file: the .npz file that a learned loss is kept in; by default the one beside this file
         that has its name.
-      reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+
+    Raises:
+      ValueError: there is no such reduction.
     """
 
-    def __init__(self, weights: str | Path | None = None, reduction: str = "mean") -> None:
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        *,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        file: str | Path | None = None,
+    ) -> None:
         super().__init__()
         if reduction not in ("mean", "sum", "none"):
             raise ValueError(f"reduction {reduction!r}: expected 'mean', 'sum' or 'none'")
-        self.reduction = reduction
-        with np.load(weights or Path(__file__).with_suffix(".npz"), allow_pickle=False) as file:
-            spec = json.loads(file["spec.json"])
-            params = {n.removeprefix("params/"): file[n] for n in file.files if n != "spec.json"}
+        self.ignore_index, self.reduction = ignore_index, reduction
+        self.register_buffer("weight", weight, persistent=False)
+        with np.load(file or Path(__file__).with_suffix(".npz"), allow_pickle=False) as kept:
+            spec = json.loads(kept["spec.json"])
+            params = {n.removeprefix("params/"): kept[n] for n in kept.files if n != "spec.json"}
         self.network, self.num_classes = spec["network"]["name"], spec["network"]["num_classes"]
         self.register_buffer("scale", torch.tensor(spec["scale"]), persistent=False)
         for name, array in params.items():
@@ -53,37 +67,58 @@ class LearnedLoss(nn.Module):
         Args:
           logits: unnormalised log-probabilities, shape (C), (N, C) or (N, C, d1, ...). A class
             with logit -inf is absent.
-          target: class ids, shape (), (N) or (N, d1, ...), or class weights of the shape of
+          target: class ids, shape (), (N) or (N, d1, ...), or class probabilities of the shape of
             ``logits``: one-hot or soft labels.
 
         Returns:
-          A scalar, or without reduction the shape of class ids.
+          A scalar, or without reduction the shape of class ids. The loss is NaN, with a gradient
+          of 0, where an id is neither a class nor ``ignore_index``, and 0 where no class is there.
+
+        Raises:
+          ValueError: ``logits``, ``target`` and ``weight`` do not fit each other.
         """
         with torch.autocast(logits.device.type, enabled=False):
-            losses = self._unreduced(logits, target)
-        return losses if self.reduction == "none" else getattr(losses, self.reduction)()
+            losses, total = self._unreduced(logits, target)
+        if self.reduction == "none":
+            return losses
+        return losses.sum() / total.sum() if self.reduction == "mean" else losses.sum()
 
-    def _unreduced(self, logits: Tensor, target: Tensor) -> Tensor:
+    def _unreduced(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss of each example, and what each counts for in the mean."""
         dtype = torch.promote_types(logits.dtype, torch.float32)
         axis, soft = min(1, logits.ndim - 1), target.ndim == logits.ndim
         ids_shape = logits.shape[:axis] + logits.shape[axis + 1 :]
-        if target.shape != (logits.shape if soft else ids_shape):
+        if target.shape != (logits.shape if soft else ids_shape) or not (
+            soft or is_integer(target.dtype)
+        ):
             raise ValueError(
-                f"target of shape {tuple(target.shape)}: expected class ids of shape "
-                f"{tuple(ids_shape)} or class weights of shape {tuple(logits.shape)}"
+                f"target of shape {tuple(target.shape)} and {target.dtype}: expected integer class "
+                f"ids of shape {tuple(ids_shape)} or class probabilities of shape "
+                f"{tuple(logits.shape)}"
             )
         logits = logits.to(dtype).movedim(axis, -1)
-        target = target.to(dtype).movedim(axis, -1) if soft else target.long().unsqueeze(-1)
+        weight = logits.new_ones(logits.shape[-1]) if self.weight is None else self.weight.to(dtype)
+        if weight.shape != logits.shape[-1:]:
+            raise ValueError(f"weight of shape {tuple(weight.shape)}: expected one for each class")
+        present = logits != -torch.inf
         # A row without any class is a uniform one until its loss is masked.
-        empty = (logits == -torch.inf).all(-1, keepdim=True)
+        empty = ~present.any(-1, keepdim=True)
         log_p = log_softmax(logits.masked_fill(empty, 0.0)).clamp(min=MIN_LOG_PROB)
-        every = torch.arange(logits.shape[-1], device=logits.device).expand(logits.shape)
-        labels = every if soft else target
-        losses = self.scale.to(dtype) * getattr(self, f"_{self.network}")(log_p, labels)
-        losses = losses.masked_fill(logits.gather(-1, labels) == -torch.inf, 0.0)
+        network, scale = getattr(self, f"_{self.network}"), self.scale.to(dtype)
         if soft:
-            losses = torch.where(target == 0, 0.0, target * losses)
-        return losses.sum(-1)
+            every = torch.arange(logits.shape[-1], device=logits.device).expand(logits.shape)
+            target = target.to(dtype).movedim(axis, -1).masked_fill(~present, 0.0)
+            losses = (weight * target * (scale * network(log_p, every))).sum(-1)
+            return losses, torch.ones_like(losses)
+        ids = target.long().unsqueeze(-1)
+        ignored = ids == self.ignore_index
+        valid = (ids >= 0) & (ids < logits.shape[-1])
+        ids = torch.where(valid & ~ignored, ids, 0)  # an id to gather with, whatever was given
+        counted = weight[ids].masked_fill(ignored, 0.0)
+        losses = weight[ids] * (scale * network(log_p, ids))
+        losses = losses.masked_fill(ignored | ~present.gather(-1, ids), 0.0)
+        losses = losses.masked_fill(~(valid | ignored | empty), torch.nan)
+        return losses.squeeze(-1), counted.squeeze(-1)
 
     # Each network takes log-probabilities (..., C) and L labels of each example, (..., L), and
     # gives the loss under each label, (..., L).
@@ -136,7 +171,7 @@ class LearnedLoss(nn.Module):
             quadratic = theta[3] / 2 + theta[6] * y_shift / 2
             return p_shift * (linear + p_shift * (quadratic + p_shift * theta[4] / 6))
 
-        p = torch.where(log_p > MIN_LOG_PROB, log_p.exp(), theta[1])
+        p = torch.where(log_p <= MIN_LOG_PROB, theta[1], log_p.exp())
         p_y = log_p.gather(-1, labels).exp()
         others = polynomial(0.0, p).sum(-1, keepdim=True) - polynomial(0.0, p_y)
         return -(others + polynomial(1.0, p_y))
@@ -151,6 +186,11 @@ class LearnedLoss(nn.Module):
             x = x @ weights + biases
             x = activation(x) if i < 2 else functional.softplus(x)
         return x.squeeze(-1)
+
+
+def is_integer(dtype: torch.dtype) -> bool:
+    """Whether a dtype holds whole numbers, and more of them than two."""
+    return not (dtype.is_floating_point or dtype.is_complex or dtype == torch.bool)
 
 
 def activation(x: Tensor) -> Tensor:

@@ -12,18 +12,23 @@ Loss = Callable[[jax.Array, jax.Array], jax.Array]
 """``loss(logits, labels) -> losses``: float logits (..., num_classes), integer labels (...)."""
 
 
+Axis = int | tuple[int, ...] | None
+"""Where the classes lie: on one axis, on several, in which case a class id is a flat index into
+them in this order, or, None, on all."""
+
+
 class FullLoss(Protocol):
     """A loss in optax's convention, as :class:`LearnedLoss` and :class:`Handmade` are.
 
     Labels are integers, one-hot or soft; ``axis`` is that of the classes, and where ``where`` is
-    False a class is absent. Losses are not reduced.
+    False a class, or a whole example, is absent. Losses are not reduced.
     """
 
     def __call__(
         self,
         logits: ArrayLike,
         labels: ArrayLike,
-        axis: int = -1,
+        axis: Axis = -1,
         where: ArrayLike | None = None,
     ) -> jax.Array: ...
 

@@ -28,7 +28,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from edl_jax.errors import EdlError
+from edl_jax.losses.arguments import read_examples
+from edl_jax.losses.base import Axis
 
 
 class Classes(NamedTuple):
@@ -77,7 +78,7 @@ class Handmade:
         self,
         logits: ArrayLike,
         labels: ArrayLike,
-        axis: int = -1,
+        axis: Axis = -1,
         where: ArrayLike | None = None,
     ) -> jax.Array:
         """The loss of every example, in nats where the loss has a unit; not reduced.
@@ -85,47 +86,32 @@ class Handmade:
         Args:
           logits: unnormalised log-probabilities of a floating dtype; the classes lie on ``axis``. A
             logit of -inf is an absent class.
-          labels: integer class ids of the result's shape, or one-hot or soft labels of
-            ``logits.shape``.
-          axis: the axis of the classes.
-          where: boolean, broadcast to ``logits.shape`` by NumPy's rules; False is an absent class.
+          labels: class ids of any integer dtype and of the result's shape, or one-hot or soft
+            labels of ``logits.shape``.
+          axis: the axis of the classes, a tuple of axes, or None for all. On several axes a class
+            id is a flat index into them, in the order of the tuple.
+          where: boolean; False is an absent class. Of ``logits.shape``, or of the result's shape
+            for whole examples, as optax has it; an axis of size 1 is broadcast.
 
         Returns:
           An array of ``logits.shape`` without ``axis``; float32, or float64 for float64 logits
           (float16 and bfloat16 are promoted first). Absent classes contribute nothing to the value
-          or the gradient; the loss at a label that is itself absent is 0. Finite, with a finite
-          gradient, for logits up to 1e4 in size; NaN where a label is out of range, or a logit of a
+          or the gradient; the loss at a label that is itself absent is 0, and so is that of an
+          example without any class, whatever its label. Finite, with a finite gradient, for logits
+          up to 1e4 in size. NaN where a label is out of range, with a gradient of 0, so that
+          ``jnp.where(labels == 255, 0, losses)`` ignores such examples; and where a logit of a
           present class is NaN or +inf.
 
         Raises:
-          EdlError: the dtypes, or the shapes of logits and labels, do not fit.
-          ValueError: ``where`` does not broadcast, or there is no such ``axis``.
+          EdlError: the dtypes or shapes do not fit, or there is no such ``axis``.
         """
-        logits, labels = jnp.asarray(logits), jnp.asarray(labels)
-        if not jnp.issubdtype(logits.dtype, jnp.floating):
-            raise EdlError(f"logits of dtype {logits.dtype}: expected a floating dtype")
-        present = logits != -jnp.inf
-        if where is not None:
-            present &= jnp.broadcast_to(jnp.asarray(where, bool), logits.shape)
-        soft = labels.shape == logits.shape
-        present, logits = jnp.moveaxis(present, axis, -1), jnp.moveaxis(logits, axis, -1)
-        centred, log_total, taking_part = _centre(logits, present)
+        examples = read_examples(logits, labels, axis, where)
+        centred, log_total, taking_part = _centre(examples.logits, examples.present)
         classes = Classes(centred - log_total, taking_part)
-
-        if soft:
-            weights = jnp.where(present, jnp.moveaxis(labels, axis, -1), 0)
-            losses = self.definition(classes.log_p, classes)
-            return jnp.sum(weights.astype(losses.dtype) * losses, axis=-1)
-        if labels.shape != logits.shape[:-1] or not jnp.issubdtype(labels.dtype, jnp.integer):
-            raise EdlError(
-                f"labels of shape {labels.shape} and dtype {labels.dtype}: expected integer class "
-                f"ids of shape {logits.shape[:-1]} or label distributions of the logits' shape"
-            )
-        index = labels[..., None]
-        log_p_y = jnp.take_along_axis(centred, index, axis=-1) - log_total
-        losses = self.definition(log_p_y, classes)
-        losses = jnp.where(jnp.take_along_axis(present, index, axis=-1), losses, 0)[..., 0]
-        return jnp.where((labels >= 0) & (labels < logits.shape[-1]), losses, jnp.nan)
+        if examples.ids is None:
+            return examples.reduce(self.definition(classes.log_p, classes))
+        log_p_y = jnp.take_along_axis(centred, examples.ids[..., None], axis=-1) - log_total
+        return examples.reduce(self.definition(log_p_y, classes)[..., 0])
 
 
 def _centre(logits: jax.Array, present: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -134,7 +120,6 @@ def _centre(logits: jax.Array, present: jax.Array) -> tuple[jax.Array, jax.Array
     The two are apart, and not yet a log-softmax, so that a loss that needs log p_y alone computes
     nothing else for each class.
     """
-    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     lowest = jnp.finfo(logits.dtype).min
     # A shift of all logits changes no loss, so no gradient belongs to it.
     largest = jax.lax.stop_gradient(

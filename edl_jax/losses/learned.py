@@ -1,21 +1,24 @@
 """Learned losses, and how any loss is found by its name or path."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import GetAttrKey, register_pytree_with_keys
 from jax.typing import ArrayLike
 
-from edl_jax.errors import EdlError
-from edl_jax.files import Json, path_exists
+from edl_jax.errors import EdlError, did_you_mean
+from edl_jax.files import Json, path_exists, user_path
 from edl_jax.losses import artifact
-from edl_jax.losses.base import FullLoss, every_label
+from edl_jax.losses.arguments import read_examples
+from edl_jax.losses.base import Axis, FullLoss, every_label
 from edl_jax.losses.handmade import LOSSES
 from edl_jax.losses.networks import NetworkSpec, Params
 from edl_jax.losses.scale import descent_scale
@@ -25,16 +28,16 @@ SHIPPED = ("edl-base", "edl-robust")
 MAX_WIDTH, MAX_CLASSES = 4096, 1_000_000
 
 
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["params", "scale"],
-    meta_fields=["spec", "provenance_json"],
-)
 @dataclass(frozen=True, eq=False)  # hashed by identity, so that jax.jit(loss) works
 class LearnedLoss:
     """A frozen evolved loss, called like optax's cross-entropies.
 
     It is a pytree, so it may be closed over by a jitted function or passed to one as an argument.
+    Losses of one ``spec`` are trees of one structure, wherever they come from: they share
+    compilations, and stacked they are evaluated in one program, as an ensemble or a population.
+
+    ``provenance_json`` is no part of that structure. ``jax.tree.map`` over one loss keeps it, over
+    several it keeps the first's; a loss that a transformed function returns has none.
 
     Attributes:
       params: the loss network's float32 arrays.
@@ -43,8 +46,14 @@ class LearnedLoss:
       provenance_json: how it was made, as JSON text.
 
     >>> loss = load_loss("edl-base")
+    >>> loss
+    LearnedLoss(symmetric, width 16, 10 classes, preset base)
     >>> loss(jnp.array([[2.0, 0.0, 1.0]]), jnp.array([0])).shape
     (1,)
+    >>> both = jax.tree.map(lambda *leaves: jnp.stack(leaves), loss, load_loss("edl-robust"))
+    >>> logits, labels = jnp.zeros((8, 10)), jnp.arange(8)
+    >>> jax.vmap(lambda one: one(logits, labels))(both).shape
+    (2, 8)
     """
 
     params: Params
@@ -56,7 +65,7 @@ class LearnedLoss:
         self,
         logits: ArrayLike,
         labels: ArrayLike,
-        axis: int = -1,
+        axis: Axis = -1,
         where: ArrayLike | None = None,
     ) -> jax.Array:
         """Loss of each example, unreduced.
@@ -65,43 +74,35 @@ class LearnedLoss:
           logits: unnormalised log-probabilities, any float dtype, classes along ``axis``. A class
             with logit -inf is absent: the loss is that of the remaining classes, and 0 at a label
             that is itself absent. One of probability 0 by underflow alone has a finite loss.
-          labels: integer class ids of the shape of ``logits`` without ``axis``, or one-hot or soft
-            labels of the shape of ``logits``; a soft label means the expectation of the loss over
-            its classes.
-          axis: the class axis.
-          where: boolean, broadcastable to ``logits``; a class is absent where it is False.
+          labels: class ids of any integer dtype, of the shape of ``logits`` without ``axis``, or
+            one-hot or soft labels of the shape of ``logits``; a soft label means the expectation
+            of the loss over its classes.
+          axis: the class axis, a tuple of axes, or None for all; see :class:`Handmade`.
+          where: boolean; a class is absent where it is False. Of the shape of ``logits``, or of the
+            result's for whole examples, as optax has it; an axis of size 1 is broadcast.
 
         Returns:
-          Losses >= 0 of the shape of ``logits`` without ``axis``; float32, or float64 for float64
-          logits. NaN where a label is out of range, or a logit is NaN or +inf.
+          Losses of the shape of ``logits`` without ``axis``, >= 0 but for ``taylor``; float32, or
+          float64 for float64 logits. An example without any class has 0. NaN where a label is out
+          of range, with a gradient of 0; and where a logit of a present class is NaN or +inf.
 
         Raises:
-          EdlError: ``labels`` fit neither form, or a concat loss got another number of classes.
+          EdlError: the arguments do not fit, or a concat loss got another number of classes.
         """
-        logits, labels = jnp.asarray(logits), jnp.asarray(labels)
-        logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-        if where is not None:
-            logits = jnp.where(where, logits, -jnp.inf)
-        logits = jnp.moveaxis(logits, axis, -1)
+        examples = read_examples(logits, labels, axis, where)
+        present = examples.present
         # A row without any class is a uniform one until its loss is masked, so that it is finite.
-        empty = jnp.all(logits == -jnp.inf, axis=-1, keepdims=True)
-        finite = jnp.where(empty, 0.0, logits)
+        absent = jnp.where(jnp.any(present, axis=-1, keepdims=True), -jnp.inf, 0.0)
+        finite = jnp.where(present, examples.logits, absent.astype(examples.logits.dtype))
         one = partial(self.spec.build().apply, self.params)
-        if labels.shape == logits.shape[:-1] and jnp.issubdtype(labels.dtype, jnp.integer):
-            known = (labels >= 0) & (labels < logits.shape[-1])
-            absent = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0] == -jnp.inf
-            losses = jnp.where(absent, 0.0, self.scale * one(finite, labels))
-            return jnp.where(known, losses, jnp.nan)
-        labels = jnp.moveaxis(labels, axis, -1) if labels.ndim == logits.ndim else labels
-        if labels.shape != logits.shape:
-            raise EdlError(
-                f"labels of shape {labels.shape} and dtype {labels.dtype} do not fit logits of "
-                f"shape {logits.shape}: give integers or class weights"
-            )
-        by_label = every_label(one, finite)
-        # A label that is not drawn adds nothing, whatever the loss would be under it.
-        weighted = jnp.where((labels == 0) | (logits == -jnp.inf), 0.0, labels * by_label)
-        return self.scale * jnp.sum(weighted, axis=-1)
+        by_label = every_label(one, finite) if examples.ids is None else one(finite, examples.ids)
+        return self.scale * examples.reduce(by_label)
+
+    def __repr__(self) -> str:
+        spec, config = self.spec, self.provenance.get("config")
+        preset = config.get("preset") if isinstance(config, dict) else None
+        made = f", preset {preset}" if preset else ""
+        return f"LearnedLoss({spec.name}, width {spec.width}, {spec.num_classes} classes{made})"
 
     @property
     def provenance(self) -> Json:
@@ -122,6 +123,37 @@ class LearnedLoss:
         artifact.write(path, {name: np.asarray(a) for name, a in self.params.items()}, spec)
 
 
+@dataclass(frozen=True)
+class _Structure:
+    """What JAX compares of two losses besides their arrays: not where they come from."""
+
+    spec: NetworkSpec
+    provenance_json: str = field(compare=False, repr=False)
+
+
+def _flatten(loss: LearnedLoss) -> tuple[tuple[Params, jax.Array], _Structure]:
+    children = loss.params, loss.scale
+    # A compiled function serves all losses of a structure: none of them is where its results come
+    # from.
+    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(children))
+    return children, _Structure(loss.spec, "{}" if traced else loss.provenance_json)
+
+
+def _flatten_with_keys(
+    loss: LearnedLoss,
+) -> tuple[tuple[tuple[GetAttrKey, Params], tuple[GetAttrKey, jax.Array]], _Structure]:
+    (params, scale), structure = _flatten(loss)
+    return ((GetAttrKey("params"), params), (GetAttrKey("scale"), scale)), structure
+
+
+def _unflatten(structure: _Structure, children: Iterable[Any]) -> LearnedLoss:
+    params, scale = children
+    return LearnedLoss(params, scale, structure.spec, structure.provenance_json)
+
+
+register_pytree_with_keys(LearnedLoss, _flatten_with_keys, _unflatten, _flatten)
+
+
 def load_loss(source: str | Path) -> LearnedLoss:
     """Load a learned loss.
 
@@ -135,7 +167,7 @@ def load_loss(source: str | Path) -> LearnedLoss:
     if str(source) in SHIPPED:
         with as_file(files("edl_jax.losses").joinpath("shipped", f"{source}.npz")) as path:
             return _read(path)
-    path = Path(source)
+    path = user_path(source)
     if not path_exists(path):
         raise EdlError(
             f"{source}: no such loss; give one of {', '.join(SHIPPED)}, the path of an artifact, "
@@ -187,9 +219,12 @@ def resolve_loss(source: str | Path) -> FullLoss:
     """
     if str(source) in LOSSES:
         return LOSSES[str(source)]
-    if not path_exists(Path(source)) and str(source) not in SHIPPED:
+    if not path_exists(user_path(source)) and str(source) not in SHIPPED:
         names = ", ".join((*SHIPPED, *LOSSES))
-        raise EdlError(f"loss {source}: expected one of {names}, or the path of a learned loss")
+        meant = did_you_mean(str(source), (*SHIPPED, *LOSSES))
+        raise EdlError(
+            f"loss {source}: expected one of {names}, or the path of a learned loss{meant}"
+        )
     return load_loss(source)
 
 

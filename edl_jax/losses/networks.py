@@ -98,11 +98,11 @@ def label_features(log_p: jax.Array, labels: jax.Array) -> jax.Array:
 def _init_layers(key: jax.Array, layers: dict[str, tuple[int, int]]) -> Params:
     """LeCun-normal weights and zero biases for layers of (fan_in, fan_out), from one draw."""
     ends = np.cumsum([fan_in * fan_out for fan_in, fan_out in layers.values()])
-    draws = jnp.split(jax.random.normal(key, (int(ends[-1]),)), ends[:-1])
+    draws = jnp.split(jax.random.normal(key, (int(ends[-1]),), jnp.float32), ends[:-1])
     params = {}
     for (name, (fan_in, fan_out)), draw in zip(layers.items(), draws, strict=True):
         params[f"{name}/weights"] = draw.reshape(fan_in, fan_out) / math.sqrt(fan_in)
-        params[f"{name}/biases"] = jnp.zeros(fan_out)
+        params[f"{name}/biases"] = jnp.zeros(fan_out, jnp.float32)
     return params
 
 
@@ -148,13 +148,13 @@ def _deepset(width: int, num_classes: int) -> Network:
         # probability 0 adds nothing, so that an absent class and an impossible one are the same.
         biases = params["class/biases"]
         of_p = _along_first(params["class/weights"][0], p.ndim + 1)
-        plain = activation(of_p * p + _along_first(biases, p.ndim + 1))
+        plain = activation(of_p * p[None] + _along_first(biases, p.ndim + 1))
         plain -= _along_first(activation(biases), p.ndim + 1)
         log_p_y = jnp.take_along_axis(log_p, labels[..., None], axis=-1)[..., 0]
         p_y = jnp.exp(log_p_y)
         label = jnp.stack([p_y, jnp.ones_like(p_y), p_y, log_p_y / LOG_SCALE])
         of_label = activation(_dense(params, "class", label))
-        of_label -= activation(of_p[..., 0] * p_y + _along_first(biases, p.ndim))
+        of_label -= activation(of_p[..., 0] * p_y[None] + _along_first(biases, p.ndim))
         return _mlp(params, jnp.sum(plain, axis=-1) + of_label)
 
     layers = {"class": (4, width)} | _mlp_layers(width, width)
@@ -169,8 +169,8 @@ def _concat(width: int, num_classes: int) -> Network:
                 "evolve it with that num_classes, or use network symmetric or deepset"
             )
         p = jnp.exp(log_probs(logits))
-        one_hot = jax.nn.one_hot(labels, num_classes)
-        x = jnp.concatenate([p, jnp.broadcast_to(one_hot, p.shape)], axis=-1)
+        one_hot = jax.nn.one_hot(labels, num_classes, dtype=p.dtype)
+        x = jnp.concatenate([p, one_hot * jnp.ones_like(p)], axis=-1)  # of p's shape and sharding
         return _mlp(params, jnp.moveaxis(x, -1, 0))
 
     return Network(lambda key: _init_layers(key, _mlp_layers(2 * num_classes, width)), apply)
@@ -194,12 +194,13 @@ def _taylor(width: int, num_classes: int) -> Network:
             quadratic = theta[3] / 2 + theta[6] * y_shift / 2
             return p_shift * (linear + p_shift * (quadratic + p_shift * theta[4] / 6))
 
-        p = jnp.where(log_p > MIN_LOG_PROB, jnp.exp(log_p), theta[1])  # f(y, theta_1) = 0
+        # f(y, theta_1) = 0: nothing of an absent class. Written so that NaN is none.
+        p = jnp.where(log_p <= MIN_LOG_PROB, theta[1], jnp.exp(log_p))
         p_y = jnp.exp(jnp.take_along_axis(log_p, labels[..., None], axis=-1)[..., 0])
         others = jnp.sum(polynomial(0.0, p), axis=-1) - polynomial(0.0, p_y)
         return -(others + polynomial(1.0, p_y))
 
-    return Network(lambda key: {"theta": jax.random.normal(key, (8,))}, apply)
+    return Network(lambda key: {"theta": jax.random.normal(key, (8,), jnp.float32)}, apply)
 
 
 _NETWORKS = {"symmetric": _symmetric, "deepset": _deepset, "concat": _concat, "taylor": _taylor}

@@ -32,7 +32,7 @@ def profile_logits(p_y: jax.Array, num_classes: int = 10) -> jax.Array:
     """
     p_y = jnp.asarray(p_y)
     rest = jnp.log1p(-p_y) - jnp.log(num_classes - 1.0)
-    return jnp.zeros((p_y.size, num_classes)).at[:, 0].set(jnp.log(p_y) - rest)
+    return jnp.zeros((p_y.size, num_classes), p_y.dtype).at[:, 0].set(jnp.log(p_y) - rest)
 
 
 def loss_profile(
@@ -97,7 +97,9 @@ def _minimisers(loss: Loss, q: jax.Array) -> jax.Array:
 
     def step(carry: tuple, _: None) -> tuple[tuple, None]:
         z, state = carry
-        updates, state = optimizer.update(jax.grad(expected)(z), state)
+        gradient = jax.grad(expected)(z)
+        with jax.numpy_dtype_promotion("standard"):  # optax's Adam and cosine promote their counts
+            updates, state = optimizer.update(gradient, state)
         return (optax.apply_updates(z, updates), state), None
 
     z = jnp.zeros_like(q)
@@ -176,7 +178,7 @@ def measure_properties(loss: Loss, num_classes: int = 10) -> Properties:
     # Where p_y is within float precision of 1 no loss has a gradient left to show its sign.
     p_y = jnp.exp(jnp.take_along_axis(log_softmax(logits), labels[:, None], axis=-1)[:, 0])
     by_label = jax.jit(lambda z: every_label(loss, z))(logits)
-    q = jax.random.dirichlet(q_key, jnp.ones(num_classes), (64,))
+    q = jax.random.dirichlet(q_key, jnp.ones(num_classes, jnp.float32), (64,), jnp.float32)
     minimisers = jax.jit(lambda q: _minimisers(loss, q))(q)
     _, profile = loss_profile(loss, [1.0 / num_classes, 1e-7, 0.999], num_classes)
     extreme_logits = jnp.array([[1e4], [-1e4]]) * jax.nn.one_hot(jnp.zeros(2, int), num_classes)

@@ -33,7 +33,7 @@ def _margin(log_p: jax.Array, labels: jax.Array) -> jax.Array:
 
 def _brier(log_p: jax.Array, labels: jax.Array) -> jax.Array:
     """Squared distance to the one-hot label."""
-    error = jnp.exp(log_p) - jax.nn.one_hot(labels, log_p.shape[-1])
+    error = jnp.exp(log_p) - jax.nn.one_hot(labels, log_p.shape[-1], dtype=log_p.dtype)
     return jnp.sum(jnp.square(error), axis=-1)
 
 
@@ -84,7 +84,7 @@ def hinge(difference: jax.Array, order: jax.Array, width: float) -> jax.Array:
 def _agreed_sign(differences: jax.Array) -> jax.Array:
     """The sign on which all orders (leading axis) agree, 0 where they do not."""
     signs = jnp.sign(differences)
-    return jnp.where(jnp.all(signs == signs[0], axis=0), signs[0], 0.0)
+    return jnp.where(jnp.all(signs == signs[:1], axis=0), signs[0], 0.0)
 
 
 def _standardise(losses: jax.Array) -> jax.Array:
@@ -104,7 +104,7 @@ def ranking_penalty(losses: jax.Array, severity: jax.Array, margin: float) -> ja
     Array(0., dtype=float32)
     """
     losses = _standardise(losses)
-    penalty = jnp.zeros(())
+    penalty = jnp.zeros((), losses.dtype)
     for shift in range(1, NUM_PARTNERS + 1):
         order = _agreed_sign(severity - jnp.roll(severity, shift, axis=-1))
         penalty += hinge(losses - jnp.roll(losses, shift), order, margin)

@@ -45,11 +45,11 @@ class Task(NamedTuple):
 def sample_task(key: jax.Array, label_noise: jax.Array | float) -> Task:
     """Draw a task; each training label is replaced by a random class with rate ``label_noise``."""
     centre_key, label_key, input_key, flip_key, wrong_key = jax.random.split(key, 5)
-    centres = 0.6 * jax.random.normal(centre_key, (NUM_CLASSES, NUM_INPUTS))
-    labels = jax.random.randint(label_key, (NUM_TRAIN + NUM_TEST,), 0, NUM_CLASSES)
-    noise = jax.random.normal(input_key, (NUM_TRAIN + NUM_TEST, NUM_INPUTS))
-    flipped = jax.random.uniform(flip_key, (NUM_TRAIN,)) < label_noise
-    wrong = jax.random.randint(wrong_key, (NUM_TRAIN,), 0, NUM_CLASSES)
+    centres = 0.6 * jax.random.normal(centre_key, (NUM_CLASSES, NUM_INPUTS), jnp.float32)
+    labels = jax.random.randint(label_key, (NUM_TRAIN + NUM_TEST,), 0, NUM_CLASSES, jnp.int32)
+    noise = jax.random.normal(input_key, (NUM_TRAIN + NUM_TEST, NUM_INPUTS), jnp.float32)
+    flipped = jax.random.uniform(flip_key, (NUM_TRAIN,), jnp.float32) < label_noise
+    wrong = jax.random.randint(wrong_key, (NUM_TRAIN,), 0, NUM_CLASSES, jnp.int32)
     given = jnp.where(flipped, wrong, labels[:NUM_TRAIN])
     return Task(1.5 + centres[labels] + noise, labels, given)
 
@@ -63,7 +63,8 @@ def _init_student(key: jax.Array) -> _Weights:
     keys = jax.random.split(key, len(sizes) - 1)
     he = jax.nn.initializers.he_normal()
     return [
-        he(k, (size, sizes[i + 1])) for i, (k, size) in enumerate(zip(keys, sizes, strict=False))
+        he(k, (size, sizes[i + 1]), jnp.float32)
+        for i, (k, size) in enumerate(zip(keys, sizes, strict=False))
     ]
 
 
@@ -95,7 +96,11 @@ def student_accuracy(
     task = sample_task(task_key, label_noise)
     warmup = NUM_STEPS // 20
     schedule = optax.warmup_cosine_decay_schedule(0.0, 1.0, warmup, NUM_STEPS)
-    optimizer = optax.sgd(lambda step: learning_rate * schedule(step), momentum=0.9, nesterov=True)
+
+    def rate(step: jax.Array) -> jax.Array:
+        return learning_rate * schedule(step.astype(jnp.float32))
+
+    optimizer = optax.sgd(rate, momentum=0.9, nesterov=True)
 
     def objective(weights: _Weights, rows: jax.Array) -> jax.Array:
         return jnp.mean(loss(_student(weights, task.inputs[rows]), task.given[rows]))
@@ -111,7 +116,7 @@ def student_accuracy(
     start = (weights, optimizer.init(weights))
     (weights, _), _ = jax.lax.scan(step, start, jnp.arange(NUM_STEPS))
     predicted = jnp.argmax(_student(weights, task.inputs[NUM_TRAIN:]), axis=-1)
-    return jnp.mean(predicted == task.labels[NUM_TRAIN:])
+    return jnp.mean(predicted == task.labels[NUM_TRAIN:], dtype=jnp.float32)
 
 
 def rehearse(loss: Loss) -> jax.Array:

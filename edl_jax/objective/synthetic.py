@@ -58,7 +58,7 @@ def _normal(uniform: jax.Array) -> jax.Array:
 
 def _draw(key: jax.Array, size: int, num_classes: int) -> Draw:
     # One call for everything: each call of the generator is a page of code to compile.
-    u = jax.random.uniform(key, (size, num_classes + 4), minval=2.0**-24)
+    u = jax.random.uniform(key, (size, num_classes + 4), jnp.float32, minval=2.0**-24)
     classes, label, other, lead, gap = jnp.split(u, num_classes + np.arange(4), axis=1)
     labels = jnp.floor(num_classes * label[:, 0]).astype(jnp.int32)
     shift = 1 + jnp.floor((num_classes - 1) * other[:, 0]).astype(jnp.int32)
@@ -67,7 +67,7 @@ def _draw(key: jax.Array, size: int, num_classes: int) -> Draw:
 
 def _push(logits: jax.Array, classes: jax.Array, amount: jax.Array) -> jax.Array:
     """Add ``amount`` (n,) to the logit of ``classes`` (n,)."""
-    return logits + amount[:, None] * jax.nn.one_hot(classes, logits.shape[-1])
+    return logits + amount[:, None] * jax.nn.one_hot(classes, logits.shape[-1], dtype=logits.dtype)
 
 
 def near_uniform(draw: Draw) -> jax.Array:

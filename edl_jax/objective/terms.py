@@ -59,16 +59,16 @@ def sample_problem(
     size = max(16, batch_size // EVERY_LABEL_SHARE)
     label_key, logit_key = jax.random.split(start_key)
     start = Pairs(
-        START_SPREAD * jax.random.normal(logit_key, (size, num_classes)),
-        jax.random.randint(label_key, (size,), 0, num_classes),
+        START_SPREAD * jax.random.normal(logit_key, (size, num_classes), jnp.float32),
+        jax.random.randint(label_key, (size,), 0, num_classes, jnp.int32),
     )
     # Powers of a flat Dirichlet reach from nearly uniform to nearly one-hot.
-    q = jax.random.uniform(q_key, (size, num_classes + 1), minval=2.0**-24)
+    q = jax.random.uniform(q_key, (size, num_classes + 1), jnp.float32, minval=2.0**-24)
     power = 0.3 + 3.7 * q[:, -1:]
     log_q = log_softmax(power * jnp.log(-jnp.log(q[:, :-1])))
     # Predictions at all distances from q, the near ones too: that is where propriety shows.
-    noise = jax.random.normal(prediction_key, (2, size, num_classes + 1))
-    predictions = log_q + jnp.exp(noise[..., -1:] - 0.5) * noise[..., :-1]
+    noise = jax.random.normal(prediction_key, (2, size, num_classes + 1), jnp.float32)
+    predictions = log_q[None] + jnp.exp(noise[..., -1:] - 0.5) * noise[..., :-1]
     return Problem(
         pairs=sample_pairs(pair_key, mixture, batch_size, num_classes),
         distributions=jnp.exp(log_q),
@@ -144,7 +144,7 @@ def noisy_ranking(candidate: Candidate, config: ObjectiveConfig) -> jax.Array:
 
 def proper_ranking(candidate: Candidate, config: ObjectiveConfig) -> jax.Array:
     """Ranking by KL(q || p) in expectation over labels drawn from q: selects for proper losses."""
-    q, predictions = candidate.problem.distributions, candidate.problem.predictions
+    q, predictions = candidate.problem.distributions[None], candidate.problem.predictions
     kl = jnp.sum(q * (jnp.log(q + 1e-30) - log_softmax(predictions)), axis=-1)
     expected = jnp.sum(q * every_label(candidate.loss, predictions), axis=-1)
     spread = jnp.std(expected) + 1e-12

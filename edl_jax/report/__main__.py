@@ -5,6 +5,7 @@ The page holds its figures and plotly.js, about 5 MB of it, and asks no network 
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -20,14 +21,16 @@ PROG = "python -m edl_jax.report"
 class ReportConfig:
     """Write one HTML page about runs of pretrain and transfer, to be read without a network."""
 
-    run_dirs: tyro.conf.Positional[tuple[Path, ...]]
+    run_dirs: tyro.conf.Positional[
+        Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN_DIR [RUN_DIR ...]")]
+    ]
     """Directories of finished runs, shown side by side."""
     output: Path | None = None
     """The page, FILE.html; by default report.html in the run directory, for several runs in the
     current one. An older page of that name is replaced."""
 
     def __post_init__(self) -> None:
-        require(len(self.run_dirs) > 0, "run_dirs", "", "at least one run directory")
+        require(len(self.run_dirs) > 0, "RUN_DIR", "not given", "at least one")
         if self.output is not None and self.output.suffix != ".html":
             raise OptionError("output", self.output, "a file name that ends in .html")
 

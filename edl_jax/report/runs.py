@@ -10,8 +10,8 @@ from typing import ClassVar, TypeGuard
 
 from edl_jax import cli, pretrain, transfer
 from edl_jax.errors import EdlError, cannot
-from edl_jax.files import Json, path_exists, read_json
-from edl_jax.runs.directory import CONFIG, METRICS, SUMMARY
+from edl_jax.files import Json, distinct_names, path_exists, read_json
+from edl_jax.runs.directory import CONFIG, METRICS, SUMMARY, WORKING_DIR
 from edl_jax.runs.history import Row, thinned
 from edl_jax.search.presets import PRESETS, PretrainConfig
 from edl_jax.transfer import TransferConfig
@@ -27,7 +27,8 @@ class _Finished:
 
     Attributes:
       path: its directory.
-      name: what the report calls it: the directory's name, or the path where two have the same.
+      name: what the report calls it: the directory's name, and where two have the same also those
+        above it that tell them apart.
       history: rows of ``metrics.jsonl``, those of a long search thinned; a number that is not
         finite is ``None``.
       summary: what ``summary.json`` holds.
@@ -79,17 +80,15 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
     for path, where in zip(paths, resolved, strict=True):
         if resolved.count(where) > 1:
             raise EdlError(f"{path}: expected each run directory once")
-    names = [where.name for where in resolved]
-    return [
-        replace(run, name=name if name and names.count(name) == 1 else str(run.path))
-        for run, name in zip(runs, names, strict=True)
-    ]
+    names = distinct_names(resolved)
+    return [replace(run, name=name) for run, name in zip(runs, names, strict=True)]
 
 
 def _read(path: Path) -> Run:
     if not path_exists(path / CONFIG):
         raise EdlError(f"{path}: expected a run directory of pretrain or transfer, with {CONFIG}")
     content = read_json(path / CONFIG, _MOST_BYTES)
+    content.pop(WORKING_DIR, None)
     command = content.pop("command", None)
     if command == "pretrain":
         return _read_search(path, content)

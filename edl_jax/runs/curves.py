@@ -80,3 +80,13 @@ def short_name(name: str, longest: int) -> str:
     '…long/path'
     """
     return name if len(name) <= longest else "…" + name[1 - longest :]
+
+
+def short_names(names: Sequence[str], longest: int) -> list[str]:
+    """Each of ``names`` as :func:`short_name` cuts it, or whole where that would make two equal.
+
+    >>> short_names(["runs/a/seed0", "runs/b/seed0", "runs/c/seed1"], 6)
+    ['runs/a/seed0', 'runs/b/seed0', '…seed1']
+    """
+    short = [short_name(name, longest) for name in names]
+    return [name if short.count(cut) > 1 else cut for name, cut in zip(names, short, strict=True)]

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -18,7 +19,11 @@ from edl_jax.files import Json, path_exists, read_json, write_json
 CONFIG, METRICS, SUMMARY = "config.json", "metrics.jsonl", "summary.json"
 MANIFEST, TENSORBOARD, REPORT = "checkpoint.json", "tensorboard", "report.html"
 RESULTS = ("loss.npz", "convergence.png", "loss_shape.png", "learning_curves.png", REPORT)
+WORKING_DIR = "working_dir"
+_COMMANDS = ("pretrain", "transfer")
 _NEW = "a directory that does not hold a run yet"
+_OURS = "a directory that is empty, or holds a run of this program"
+_RANDOM = "?" * 8  # how the names of temporary files end
 _MAX_CONFIG_BYTES, _READ_AT_ONCE = 2**20, 2**20
 
 
@@ -33,9 +38,22 @@ def stored_config(path: Path, command: str) -> Json:
     if not path_exists(path / CONFIG):
         raise OptionError("output_dir", path, expected)
     content = read_json(path / CONFIG, _MAX_CONFIG_BYTES)
+    content.pop(WORKING_DIR, None)
     if content.pop("command", None) != command:
         raise OptionError("output_dir", path, expected)
     return content
+
+
+def working_dir(path: Path) -> Path:
+    """The directory in which the run in ``path`` was started: its relative paths begin there.
+
+    The current one where the run does not say.
+
+    Raises:
+      EdlError: the run's configuration cannot be read.
+    """
+    said = read_json(path / CONFIG, _MAX_CONFIG_BYTES).get(WORKING_DIR)
+    return Path(said) if isinstance(said, str) else Path()
 
 
 class Listener(Protocol):
@@ -61,13 +79,15 @@ class RunDirectory:
       resume: resume the run that the directory holds; see :meth:`rewind`.
       overwrite: a run that the directory holds is removed, files of other names stay.
 
+    A directory that holds anything but a run of this program is refused, whatever the flags.
+
     Attributes:
       resumed: whether the directory's run is resumed.
       listeners: who else is told what is logged.
 
     Raises:
-      OptionError: the directory cannot be written, is being written by another process, or holds
-        a run and neither flag is set.
+      OptionError: the directory cannot be written, is being written by another process, holds
+        a run and neither flag is set, or holds something else.
       EdlError: the disk is full.
     """
 
@@ -87,7 +107,9 @@ class RunDirectory:
         self.listeners: list[Listener] = []
         self._start = time.perf_counter()
         self._size, self._digest = 0, hashlib.sha256()
-        self._new = not path_exists(self.path / CONFIG)
+        self._new = not _is_run(self.path)
+        if self._new and not _is_empty(self.path):
+            raise OptionError("output_dir", self.path, _OURS)
         if not self._new and not (resume or overwrite):
             raise OptionError("output_dir", self.path, f"{_NEW}, or --resume, or --overwrite")
         self._made = [p for p in (self.path, *self.path.parents) if not path_exists(p)]
@@ -116,7 +138,7 @@ class RunDirectory:
     def _sweep(self) -> None:
         """Remove what a writer that was killed could not."""
         for name in (CONFIG, MANIFEST, SUMMARY, *RESULTS):
-            for path in self.path.glob(f".{name}.*"):
+            for path in self.path.glob(f".{name}.{_RANDOM}"):
                 path.unlink()
 
     def _begin(self, config: Mapping[str, object], overwrite: bool) -> None:
@@ -128,7 +150,8 @@ class RunDirectory:
             (self.path / name).unlink(missing_ok=True)
         shutil.rmtree(self.path / TENSORBOARD, ignore_errors=True)
         self._metrics.truncate(0)
-        write_json(self.path / CONFIG, {"command": self._command, **config})
+        started = {"command": self._command, WORKING_DIR: os.getcwd()}
+        write_json(self.path / CONFIG, {**started, **config})
 
     def _leave_nothing(self) -> None:
         """Close, and take away what was made for a new run."""
@@ -248,6 +271,28 @@ class RunDirectory:
     def report_command(self) -> str:
         """The command line that makes a page about the finished run."""
         return f"python -m edl_jax.report {shlex.quote(str(self.path))}"
+
+
+def _is_run(path: Path) -> bool:
+    try:
+        return read_json(path / CONFIG, _MAX_CONFIG_BYTES).get("command") in _COMMANDS
+    except EdlError:
+        return False
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether nothing is in the directory ``path`` but what a run killed as it began may leave."""
+    try:
+        names = [found.name for found in path.iterdir() if found.name != METRICS or _size(found)]
+    except PermissionError:
+        return False
+    except OSError:  # there is none, or what is there will not be written either
+        return True
+    return all(fnmatch(name, f".{CONFIG}.{_RANDOM}") for name in names)
+
+
+def _size(path: Path) -> int:
+    return path.lstat().st_size
 
 
 def is_finished(path: Path) -> bool:

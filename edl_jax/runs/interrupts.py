@@ -4,7 +4,7 @@ import signal
 from types import FrameType, TracebackType
 from typing import NoReturn, Self
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Stopped(BaseException):
@@ -19,7 +19,9 @@ class Stopped(BaseException):
 
 
 class StopRequest:
-    """Notes SIGTERM and SIGINT while it is entered; a second one is not waited for.
+    """Notes SIGTERM, SIGINT and SIGHUP while it is entered; a second one is not waited for.
+
+    A signal that the process was started to ignore, as under ``nohup``, it goes on ignoring.
 
     Attributes:
       signal: number of the signal that came, or None.
@@ -29,7 +31,8 @@ class StopRequest:
         self.signal: int | None = None
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        heard = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+        self._before = {number: signal.signal(number, self._note) for number in heard}
         return self
 
     def __exit__(

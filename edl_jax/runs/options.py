@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from edl_jax.errors import require, require_int, require_number, require_package
+from edl_jax.errors import plain_numbers, require, require_int, require_number, require_package
 from edl_jax.files import Json
 
 
@@ -23,6 +23,7 @@ class RunOptions:
     """Write what is logged as TensorBoard event files too, into the run's directory tensorboard."""
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         require_number("checkpoint_every", self.checkpoint_every, 0.0)
         both = self.resume and self.overwrite
         require(not both, "overwrite", "with --resume", "one of the two")

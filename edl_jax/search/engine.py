@@ -119,7 +119,8 @@ def make_evolution(
 
     def evaluate(population: Params, problem: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
         fitness, terms = layout.map(of_candidate, population, problem, config.candidates_at_once)
-        return jnp.where(jnp.isfinite(fitness), fitness, jnp.inf), terms
+        fitness = jnp.where(jnp.isfinite(fitness), fitness, jnp.inf)
+        return fitness.astype(jnp.float32), terms
 
     def init(key: jax.Array) -> EvolutionState:
         network_key, problem_key, strategy_key, run_key = jax.random.split(key, 4)

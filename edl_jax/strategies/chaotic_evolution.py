@@ -71,7 +71,7 @@ def chaotic_evolution(
         towards = jax.random.bernoulli(direction_key, direction_rate, shape)
         always = jax.random.randint(gene_key, (shape[0], 1), 0, shape[1])
         crossed = jax.random.bernoulli(cross_key, crossover_rate, shape)
-        crossed |= jnp.arange(shape[1]) == always
+        crossed |= jnp.arange(shape[1])[None] == always
         trial = state.population * (1.0 + jnp.where(towards, -c, c))
         return jnp.where(crossed, trial, state.population), replace(state, stream=inner)
 

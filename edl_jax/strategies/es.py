@@ -59,7 +59,7 @@ def recombination_weights(population_size: int, elite_ratio: float = 0.25) -> ja
     [0.8 0.2 0.  0.  0.  0.  0.  0. ]
     """
     num_elites = max(1, int(elite_ratio * population_size))
-    ranks = jnp.arange(1, population_size + 1)
+    ranks = jnp.arange(1, population_size + 1, dtype=jnp.float32)
     weights = jnp.log(num_elites + 0.5) - jnp.log(ranks)
     weights = jnp.maximum(weights, 0.0)
     return weights / jnp.sum(weights)
@@ -109,7 +109,7 @@ def es(
         return ESState(
             mean=population[0],
             control=first,
-            sizes=jnp.ones(sizes.shape) * first.step_size,
+            sizes=jnp.full(sizes.shape, first.step_size),
             mutation=mutation.init(key, shape),
             recombination=recombination.init(weight_key, shape[:1]) if recombination else None,
             generation=jnp.zeros((), jnp.int32),
@@ -119,7 +119,7 @@ def es(
         mutated, z = mutation.sample(key, state.mutation)
         controlled, sizes = control.ask(jax.random.fold_in(key, 1), state.control)
         state = replace(state, mutation=mutated, control=controlled, sizes=sizes)
-        return state.mean + sizes * z, state
+        return state.mean[None] + sizes * z, state
 
     def tell(key: jax.Array, population: jax.Array, fitness: jax.Array, state: ESState) -> ESState:
         shares, recombined = by_rank, state.recombination
@@ -131,7 +131,7 @@ def es(
         shares = jnp.where(jnp.isfinite(fitness[order]), shares, 0.0)
         total = jnp.sum(shares)
         weights = jnp.zeros_like(shares).at[order].set(shares / jnp.where(total > 0, total, 1.0))
-        step = weights @ ((population - state.mean) / state.sizes)
+        step = weights @ ((population - state.mean[None]) / state.sizes)
         seen = Selection(state.generation, fitness, weights, step)
         return replace(
             state,

@@ -1,11 +1,15 @@
 """evosax's algorithms as strategies (Lange, arXiv 2212.04180).
 
 Their record of the best candidate ever seen is left out: under noisy fitness that is the luckiest
-one, and looking it up would bring the whole population to every device.
+one, and looking it up would bring the whole population to every device. They know nothing of JAX's
+strict modes, and take the width of their numbers from ``jax_enable_x64``; here they have 32 bits.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +18,42 @@ from evosax.algorithms.distribution_based.base import DistributionBasedAlgorithm
 from evosax.algorithms.population_based.base import PopulationBasedAlgorithm
 
 from edl_jax.chaos.maps import State
-from edl_jax.strategies.base import Evaluate, Strategy, keep_state
+from edl_jax.strategies.base import Evaluate, PyTree, Strategy, keep_state
 from edl_jax.strategies.chaotic_evolution import measured_again
 from edl_jax.strategies.mutation import Mutation
+
+Tree = TypeVar("Tree")
+
+_NARROW = {"float64": jnp.float32, "int64": jnp.int32}
+
+
+@contextmanager
+def _outside_strict_modes() -> Iterator[None]:
+    """What evosax does not know yet it marks with NaN, and it lets shapes and dtypes promote."""
+    allow, standard = jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard")
+    with allow, standard, jax.debug_nans(False):
+        yield
+
+
+@_outside_strict_modes()
+def default_params(algorithm: EvolutionaryAlgorithm) -> Params:
+    """The parameters that an algorithm has where none are given."""
+    return algorithm.default_params
+
+
+def _narrow(leaf: jax.Array) -> jax.Array:
+    dtype = str(leaf.dtype)
+    return leaf.astype(_NARROW[dtype]) if dtype in _NARROW else leaf
+
+
+def _by_its_own_rules(method: Callable[..., Tree]) -> Callable[..., Tree]:
+    """``method`` of an algorithm outside of the strict modes; what it gives has 32 bits."""
+
+    @_outside_strict_modes()
+    def called(*args: PyTree) -> Tree:
+        return jax.tree.map(_narrow, method(*args))
+
+    return called
 
 
 def from_evosax(
@@ -35,20 +72,21 @@ def from_evosax(
     >>> strategy.incumbent(state)
     Array([1., 1.], dtype=float32)
     """
-    params = algorithm.default_params if params is None else params
+    params = default_params(algorithm) if params is None else params
+    algorithm_init, algorithm_ask, algorithm_tell = map(
+        _by_its_own_rules, (algorithm.init, algorithm.ask, algorithm.tell)
+    )
 
     def init(key: jax.Array, population: jax.Array, evaluate: Evaluate) -> State:
         first = population[0]
-        # evosax marks with NaN what is not known yet; a NaN in a state means something else here.
-        with jax.debug_nans(False):
-            if isinstance(algorithm, PopulationBasedAlgorithm):
-                state = algorithm.init(key, population, evaluate(population), params)
-            else:
-                state = algorithm.init(key, first, params)
-        return state.replace(best_solution=first, best_fitness=jnp.asarray(jnp.inf))
+        if isinstance(algorithm, PopulationBasedAlgorithm):
+            state = algorithm_init(key, population, evaluate(population), params)
+        else:
+            state = algorithm_init(key, first, params)
+        return state.replace(best_solution=first, best_fitness=jnp.float32(jnp.inf))
 
     def tell(key: jax.Array, population: jax.Array, fitness: jax.Array, state: State) -> State:
-        told, _ = algorithm.tell(key, population, fitness, state, params)
+        told, _ = algorithm_tell(key, population, fitness, state, params)
         return told.replace(best_solution=state.best_solution, best_fitness=state.best_fitness)
 
     def incumbent(state: State) -> jax.Array:
@@ -61,7 +99,7 @@ def from_evosax(
 
     return Strategy(
         init,
-        lambda key, state: algorithm.ask(key, state, params),
+        lambda key, state: algorithm_ask(key, state, params),
         tell,
         reevaluate if keeps_fitness else keep_state,
         incumbent,
@@ -103,7 +141,8 @@ def mutated(
     def ask(key: jax.Array, state: MutatedState) -> tuple[jax.Array, MutatedState]:
         operator, z = mutation.sample(key, state.mutation)
         z = jnp.concatenate([z, -z]) if mirrored else z
-        return state.inner.mean + state.inner.std * z, replace(state, mutation=operator)
+        moved = jax.vmap(lambda z: state.inner.mean + state.inner.std * z)(z)
+        return moved, replace(state, mutation=operator)
 
     def tell(
         key: jax.Array, population: jax.Array, fitness: jax.Array, state: MutatedState

@@ -42,7 +42,7 @@ def gaussian() -> Mutation:
     """Independent standard normal perturbations."""
     return Mutation(
         init=lambda key, shape: Shape(tuple(shape)),
-        sample=lambda key, state: (state, jax.random.normal(key, state.shape)),
+        sample=lambda key, state: (state, jax.random.normal(key, state.shape, jnp.float32)),
     )
 
 

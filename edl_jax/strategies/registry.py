@@ -23,7 +23,7 @@ from edl_jax.config import EvolutionConfig
 from edl_jax.strategies.base import PyTree, Strategy, num_dims, on_pytrees
 from edl_jax.strategies.chaotic_evolution import chaotic_evolution
 from edl_jax.strategies.es import es
-from edl_jax.strategies.evosax import from_evosax, mutated
+from edl_jax.strategies.evosax import default_params, from_evosax, mutated
 from edl_jax.strategies.mutation import make_mutation
 from edl_jax.strategies.stagnation import restarting
 from edl_jax.strategies.step_size import make_control, make_schedule
@@ -74,7 +74,7 @@ def _open_es(config: EvolutionConfig, size: int, stream: Stream) -> Strategy:
 
 def _snes(config: EvolutionConfig, size: int, stream: Stream) -> Strategy:
     algorithm = SNES(population_size=config.population_size, solution=jnp.zeros(size))
-    params = algorithm.default_params.replace(std_init=jnp.float32(config.step_size))
+    params = default_params(algorithm).replace(std_init=jnp.float32(config.step_size))
     return mutated(algorithm, make_mutation(config.mutation, config.chaos, stream), params)
 
 
@@ -83,7 +83,7 @@ def _adapting(
 ) -> Strategy:
     """An algorithm that adapts its own step size from the first one."""
     made = algorithm(population_size=config.population_size, solution=jnp.zeros(size))
-    params = made.default_params.replace(std_init=jnp.float32(config.step_size))
+    params = default_params(made).replace(std_init=jnp.float32(config.step_size))
     return from_evosax(made, params)
 
 

@@ -69,7 +69,7 @@ def restarting(strategy: Strategy, patience: int) -> Strategy:
     """
 
     def init(key: jax.Array, population: jax.Array, evaluate: Evaluate) -> RestartingState:
-        zero, inf = jnp.zeros((), jnp.int32), jnp.asarray(jnp.inf)
+        zero, inf = jnp.zeros((), jnp.int32), jnp.float32(jnp.inf)
         return RestartingState(
             mean=population[0],
             inner=strategy.init(key, population, evaluate),
@@ -129,4 +129,4 @@ def restarting(strategy: Strategy, patience: int) -> Strategy:
 
 def _unknown(population: jax.Array) -> jax.Array:
     """The fitness of what has not been evaluated: a strategy with a mean does not ask for it."""
-    return jnp.full(len(population), jnp.inf)
+    return jnp.full(len(population), jnp.inf, jnp.float32)

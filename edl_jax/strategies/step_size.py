@@ -142,12 +142,12 @@ def success_rule(initial: float) -> StepSizeControl:
     smoothing, percentile = 0.3, 0.3
 
     def init(key: jax.Array, population_size: int, num_dims: int) -> _Success:
-        return _Success(_float32(initial), _float32(jnp.nan), _float32(0.0), num_dims)
+        return _Success(_float32(initial), _float32(-jnp.inf), _float32(0.0), num_dims)
 
     def tell(state: _Success, seen: Selection) -> _Success:
         size = seen.fitness.shape[0]
-        better = jnp.sum(seen.fitness < state.reference)
-        z = jnp.where(jnp.isnan(state.reference), 0.0, (2 * better - size - 1) / size)
+        better = jnp.sum(seen.fitness < state.reference, dtype=jnp.float32)
+        z = jnp.where(jnp.isneginf(state.reference), 0.0, (2 * better - size - 1) / size)
         success = (1 - smoothing) * state.success + smoothing * z
         new = replace(
             state,
@@ -174,7 +174,7 @@ def cumulative(initial: float) -> StepSizeControl:
     """
 
     def init(key: jax.Array, population_size: int, num_dims: int) -> _Path:
-        return _Path(_float32(initial), jnp.zeros(num_dims))
+        return _Path(_float32(initial), jnp.zeros(num_dims, jnp.float32))
 
     def tell(state: _Path, seen: Selection) -> _Path:
         num_dims = seen.step.size
@@ -221,7 +221,7 @@ def self_adaptation(initial: float, perturbation: Mutation | None = None) -> Ste
         shape = (population_size, 1)
         return _SelfAdaptation(
             _float32(initial),
-            jnp.zeros(shape),
+            jnp.zeros(shape, jnp.float32),
             perturb.init(key, shape),
             rate=1 / math.sqrt(2 * num_dims),
         )
@@ -259,7 +259,8 @@ def make_schedule(
     if name == "constant":
         return optax.constant_schedule(step_size)
     if name == "cosine":
-        return optax.cosine_decay_schedule(step_size, steps, final_step_size / step_size)
+        cosine = optax.cosine_decay_schedule(step_size, steps, final_step_size / step_size)
+        return lambda count: cosine(_float32(count))
     return optax.exponential_decay(step_size, steps, final_step_size / step_size)
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal, get_args
 
-from edl_jax.errors import require, require_int, require_number, require_one_of
+from edl_jax.errors import plain_numbers, require, require_int, require_number, require_one_of
 
 ModelName = Literal["mlp", "resnet8", "resnet18", "resnet20", "resnet32", "resnet50", "resnet56"]
 Augmentation = Literal["auto", "none", "crop", "crop-flip"]
@@ -53,6 +54,7 @@ class TrainConfig:
     epoch only."""
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         require_one_of("model", self.model, get_args(ModelName))
         require_one_of("augment", self.augment, get_args(Augmentation))
         if self.width is not None:
@@ -74,7 +76,8 @@ def require_seeds(seeds: Sequence[int]) -> None:
     edl_jax.errors.OptionError: seeds 1 1: expected one or more whole numbers from 0 to 2**31 - 1, \
 each once
     """
-    distinct = bool(seeds) and len(set(seeds)) == len(seeds)
+    whole = all(isinstance(seed, Integral) and not isinstance(seed, bool) for seed in seeds)
+    distinct = whole and 0 < len(set(seeds)) == len(seeds)
     in_range = distinct and all(0 <= seed < 2**31 for seed in seeds)
     expected = "one or more whole numbers from 0 to 2**31 - 1, each once"
     require(in_range, "seeds", " ".join(map(str, seeds)), expected)

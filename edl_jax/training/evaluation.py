@@ -60,7 +60,7 @@ def expected_calibration_error(
     >>> float(expected_calibration_error(probs, jnp.array([0, 1]))).__round__(3)
     0.3
     """
-    gaps = _calibration_gaps(probs, labels, jnp.ones(labels.shape), num_bins)
+    gaps = _calibration_gaps(probs, labels, jnp.ones(labels.shape, probs.dtype), num_bins)
     return jnp.sum(jnp.abs(gaps)) / labels.shape[0]
 
 
@@ -69,7 +69,7 @@ def _calibration_gaps(
 ) -> jax.Array:
     """Sum of confidence minus correctness in each bin."""
     confidence = jnp.max(probs, axis=-1)
-    correct = jnp.argmax(probs, axis=-1) == labels
+    correct = (jnp.argmax(probs, axis=-1) == labels).astype(confidence.dtype)
     # The confidence of a diverged network is NaN, which has no bin but must reach the sum.
     bins = jnp.ceil(jnp.nan_to_num(confidence) * num_bins).astype(jnp.int32) - 1
     bins = jnp.clip(bins, 0, num_bins - 1)
@@ -112,7 +112,7 @@ def evaluate(
         nll = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         correct = jnp.argmax(logits, axis=-1) == labels
         gaps = _calibration_gaps(jax.nn.softmax(logits), labels, weights)
-        return jnp.sum(weights * correct), jnp.sum(jnp.where(weights > 0, nll, 0.0)), gaps
+        return jnp.sum(weights, where=correct), jnp.sum(jnp.where(weights > 0, nll, 0.0)), gaps
 
     correct, nll, gaps = jax.tree.map(partial(jnp.sum, axis=0), jax.lax.map(measure, rows))
     return Evaluation(correct / total, nll / total, jnp.sum(jnp.abs(gaps)) / total)

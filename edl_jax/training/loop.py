@@ -103,7 +103,8 @@ def epoch_order(
     (2, 4)
     """
     steps = num_examples // batch_size
-    order = jax.random.permutation(jax.random.fold_in(key, epoch), num_examples)
+    numbers = jnp.arange(num_examples, dtype=jnp.int32)
+    order = jax.random.permutation(jax.random.fold_in(key, epoch), numbers)
     return order[: steps * batch_size].reshape(steps, batch_size)
 
 

@@ -47,8 +47,9 @@ def random_crop_flip(
     crop_key, flip_key = jax.random.split(key)
     offset = jax.random.randint(crop_key, (2, batch, 1), 0, 2 * padding + 1)
     mirrored = jax.random.bernoulli(flip_key, 0.5 if flip else 0.0, (batch, 1))
-    rows = offset[0] + jnp.arange(height)
-    columns = offset[1] + jnp.where(mirrored, jnp.arange(width)[::-1], jnp.arange(width))
+    rows = offset[0] + jnp.arange(height)[None]
+    across = jnp.arange(width)[None]
+    columns = offset[1] + jnp.where(mirrored, across[:, ::-1], across)
     border = ((0, 0), (padding, padding), (padding, padding), (0, 0))
     # One gather of whole pixels: a dynamic slice per image is several times slower on a CPU.
     image = jnp.arange(batch)[:, None, None]
@@ -92,4 +93,5 @@ def normalize(images: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
     Returns:
       float32 of the shape of ``images``.
     """
-    return (images.astype(jnp.float32) / 255 - mean) / std
+    channels = (1,) * (images.ndim - 1) + (-1,)
+    return (images.astype(jnp.float32) / 255 - mean.reshape(channels)) / std.reshape(channels)

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +18,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from edl_jax import startup
-from edl_jax.errors import EdlError, one_line, require
-from edl_jax.files import atomic_write, quiet_logs
+from edl_jax.errors import EdlError, did_you_mean, one_line, require
+from edl_jax.files import atomic_write, quiet_logs, user_path
 from edl_jax.training.data import Dataset
 
 _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -50,7 +51,7 @@ def load(
       data_dir: the directory that holds the prepared set; ``$TFDS_DATA_DIR`` or
         ``~/tensorflow_datasets`` by default.
       cache_dir: where the arrays are cached; ``$XDG_CACHE_HOME/edl_jax`` or ``~/.cache/edl_jax``
-        by default.
+        by default, and not at all where the user has no home.
 
     Raises:
       OptionError: ``data_dir`` does not exist.
@@ -62,7 +63,7 @@ def load(
       dataset.train_images.shape  # (60000, 28, 28, 1)
     """
     if data_dir is not None:
-        data_dir = Path(data_dir).expanduser()
+        data_dir = user_path(data_dir)
         require(data_dir.is_dir(), "data_dir", data_dir, "a directory that exists")
     # What tfds would say of a set that is missing is reported here, in one line.
     with quiet_logs(), contextlib.redirect_stdout(io.StringIO()):
@@ -71,11 +72,12 @@ def load(
         shape, num_classes = _check_features(name, info.features)
         version = info.full_name.replace("/", "-")
         file_name = f"{version}-{_fingerprint(Path(info.data_dir))}.npz"
-        cache = Path(cache_dir or startup.cache_dir()) / file_name
-        arrays = _read_cache(cache)
+        kept = cache_dir or startup.cache_dir()
+        arrays = _read_cache(Path(kept) / file_name) if kept else None
         if arrays is None:
             arrays = (*_decode(name, train, shape), *_decode(name, test, shape))
-            _write_cache(cache, arrays)
+            if kept:
+                _write_cache(Path(kept) / file_name, arrays)
     dataset = Dataset(name, num_classes, *arrays)
     for labels in (dataset.train_labels, dataset.test_labels):
         if len(labels) == 0 or labels.min() < 0 or labels.max() >= num_classes:
@@ -86,10 +88,13 @@ def load(
 def _open_splits(name: str, data_dir: Path | None) -> tuple[_Source, _Source]:
     place = data_dir or Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets"))
     try:
+        if not re.fullmatch(r"\w+([/:].*)?", name):  # tfds would explain how names are made
+            raise tfds.core.DatasetNotFoundError
         splits = tfds.data_source(name, data_dir=data_dir, download=False)
     except tfds.core.DatasetNotFoundError:
+        meant = did_you_mean(name, tfds.list_builders(with_community_datasets=False))
         raise EdlError(
-            f"dataset {name}: not in {place}, and not a name that TensorFlow Datasets knows"
+            f"dataset {name}: not in {place}, and not a name that TensorFlow Datasets knows{meant}"
         ) from None
     except (AssertionError, NotImplementedError):
         splits = {}

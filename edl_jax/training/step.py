@@ -78,10 +78,14 @@ def sgd(
         total_steps: jax.Array,
     ) -> optax.GradientTransformation:
         def schedule(step: jax.Array) -> jax.Array:
-            rising = (step + 1) / jnp.maximum(warmup_steps, 1.0)
-            progress = (step - warmup_steps) / jnp.maximum(total_steps - warmup_steps, 1.0)
+            # Whole numbers stay whole in the optimizer's state.
+            now, warmup, total = (
+                jnp.asarray(count, jnp.float32) for count in (step, warmup_steps, total_steps)
+            )
+            rising = (now + 1) / jnp.maximum(warmup, 1.0)
+            progress = (now - warmup) / jnp.maximum(total - warmup, 1.0)
             falling = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(progress, 0.0, 1.0)))
-            return learning_rate * jnp.where(step < warmup_steps, rising, falling)
+            return learning_rate * jnp.where(now < warmup, rising, falling)
 
         kernels = partial(jax.tree.map, lambda param: param.ndim > 1)
         return optax.chain(
@@ -134,7 +138,7 @@ def make_train_step(
         )
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        accuracy = jnp.mean(jnp.argmax(logits, axis=-1) == labels)
+        accuracy = jnp.mean(jnp.argmax(logits, axis=-1) == labels, dtype=jnp.float32)
         new_state = TrainState(state.step + 1, params, batch_stats, opt_state, state.key)
         return new_state, StepInfo(value, accuracy)
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from rich.table import Table
+from rich.text import Text
 
 from edl_jax.training.comparison import METRICS, Metric, Row, paired_difference
 
@@ -49,7 +50,7 @@ def table(rows: Sequence[Row]) -> Table:
     for line in lines(rows):
         mean = line.seed == "mean"
         style = "bold" if mean else None
-        result.add_row(line.loss, line.seed, *line.cells, style=style, end_section=mean)
+        result.add_row(Text(line.loss), line.seed, *line.cells, style=style, end_section=mean)
     return result
 
 

@@ -28,6 +28,11 @@ def test_no_fault_loses_anything_or_lets_anything_in(tmp_path):
         assert found["refused"] > QUICK.mutations / 2
     outcomes = {"exit 0", "exit 2", "stored: exit 0", "stored: exit 2"}
     assert results["command lines"].keys() <= outcomes
+    assert results["directories of others"] == {"refused": 2, "untouched": 2}
+    unread = {"tracebacks": 0, "| head -n 1: status 141": 2, "loss kept": 2}
+    assert results["outputs that nobody reads"] == unread
+    happened = ("stopped", "resumed elsewhere", "bit-identical", "ignored as told")
+    assert results["signals"] == dict.fromkeys(happened, 2)
     memory = results["memory"]
     assert memory["exit status"] == 0
     assert memory["lines in the log"] == memory["generations"]

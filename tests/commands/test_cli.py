@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -118,6 +119,7 @@ def test_parsing_leaves_the_environment_as_it_was(monkeypatch, columns):
     ("error", "line", "status"),
     [
         (EdlError("cannot read\n  the   file"), "error: cannot read the file\n", 2),
+        (OptionError("RUN_DIR", "not given", "one"), "error: RUN_DIR not given: expected one\n", 2),
         (OptionError("train_size", -1, "more"), "error: --train-size -1: expected more\n", 2),
         (KeyboardInterrupt(), "interrupted\n", 130),
     ],
@@ -141,12 +143,36 @@ def test_a_defect_of_the_program_keeps_its_traceback():
     cli.main(lambda: None)
 
 
-def test_progress_shows_the_rate_in_its_unit(capsys):
-    with cli.progress("steps/s") as progress:
-        task = progress.add_task("working", total=4)
-        progress.update(task, completed=2)
-        progress.update(task, completed=4, description="done")
-    out = capsys.readouterr().out
+# --- paths -------------------------------------------------------------------------------------
 
-    assert "4/4" in out
-    assert "done" in out
+
+@dataclass(frozen=True)
+class Paths:
+    one: Path = Path("x")
+    """A path."""
+    other: Path | None = None
+    """A path or none."""
+    many: tuple[Path, ...] = ()
+    """Some."""
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        (["--one=~/x"], Paths(Path("/home/me/x"))),
+        (["--one", "~"], Paths(Path("/home/me"))),
+        (["--other=~/x"], Paths(other=Path("/home/me/x"))),
+        (["--many", "~/x", "y~"], Paths(many=(Path("/home/me/x"), Path("y~")))),
+        (["--one=~no-such-user/x", "--other=None"], Paths(Path("~no-such-user/x"))),
+    ],
+)
+def test_a_tilde_is_the_home_in_every_path(monkeypatch, args, expected):
+    monkeypatch.setenv("HOME", "/home/me")
+
+    assert cli.parse(Paths, args, prog="python -m command") == expected
+
+
+@pytest.mark.parametrize("args", [["--one="], ["--one", ""], ["--other="], ["--other", ""]])
+def test_a_path_is_not_empty(args):
+    with pytest.raises(OptionError, match="'': expected a path"):
+        cli.parse(Paths, args, prog="python -m command")

@@ -76,6 +76,7 @@ def test_the_configuration_says_all_that_is_needed_to_run_again(run):
     config = read(run, "config.json")
 
     assert config.pop("command") == "pretrain"
+    assert config.pop("working_dir") == os.getcwd()
     known = {field.name for field in dataclasses.fields(pretrain.PretrainConfig)}
     assert config.keys() == known - {f.name for f in dataclasses.fields(ClusterOptions)}
     assert config["seed"] == 3
@@ -166,6 +167,7 @@ import os, signal, sys
 from edl_jax import cli, pretrain
 from edl_jax.runs import RunDirectory
 log, stop = RunDirectory.log, getattr(signal, sys.argv.pop())
+signal.signal(stop, signal.SIG_DFL)  # the tests may have been started to ignore it
 def log_and_stop(run, **row):
     log(run, **row)
     if row["generation"] == 30:
@@ -175,7 +177,7 @@ cli.main(pretrain.command)
 """
 
 
-@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGINT", 130)])
+@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGINT", 130), ("SIGHUP", 129)])
 def test_a_run_that_is_stopped_and_resumed_ends_bit_identical(tmp_path, read_events, name, status):
     """The signal comes inside a chunk of 45 generations, which is finished.
 
@@ -272,6 +274,28 @@ def test_candidates_and_generations_that_fail_are_reported(tmp_path, monkeypatch
     assert f"in {len(dead)} generations for all" in " ".join(capsys.readouterr().out.split())
 
 
+# --- an output that nobody reads ----------------------------------------------------------------
+
+
+def test_a_closed_pipe_neither_stops_a_search_nor_loses_its_loss(run, tmp_path):
+    args = " ".join(arguments(3, "a[bold]x/[/lr=1]"))
+    line = f'"$0" -m edl_jax.pretrain {args} | head -n 1; exit ${{PIPESTATUS[0]}}'
+    result = subprocess.run(
+        ["bash", "-c", line, sys.executable],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(PYTHONPATH=os.getcwd(), PYTHONIOENCODING="latin-1"),
+    )
+
+    assert (result.returncode, result.stderr) == (141, "")
+    assert result.stdout == "Evolving base, seed 3, into a[bold]x/[/lr=1]\n"
+    directory = tmp_path / "a[bold]x" / "[" / "lr=1]"
+    assert {path.name for path in directory.iterdir()} == FILES
+    assert (directory / "loss.npz").read_bytes() == (run / "loss.npz").read_bytes()
+
+
 # --- presets -----------------------------------------------------------------------------------
 
 
@@ -339,6 +363,8 @@ BAD = {
     "option without its value": (["--width"], "--width"),
     "stray word": (["fast"], "fast"),
     "unknown network": (["--network", "mlp"], "mlp"),
+    "nearly a network": (["--network", "symetric"], "'taylor'); did you mean symmetric? (see"),
+    "nearly a strategy": (["--strategy", "CMA-ES"], "; did you mean CMA_ES?"),
     "noise above 1": (["--objective.label-noise", "2"], "--objective.label-noise 2.0: expected"),
     "negative weight": (["--mixture.graded", "-1"], "--mixture.graded -1.0: expected"),
     "odd Open_ES": (
@@ -347,7 +373,15 @@ BAD = {
     ),
     "output below a file": (["--output-dir", "file/run"], "--output-dir file/run: expected"),
     "output is a file": (["--output-dir", "file"], "--output-dir file: expected"),
-    "output holds a run": (["--output-dir", "old"], "or --resume, or --overwrite"),
+    "output holds a run": (["--output-dir", "mine"], "or --resume, or --overwrite"),
+    "output holds something else": (["--output-dir", "old"], "is empty, or holds a run of this"),
+    "output to overwrite holds something else": (
+        ["--output-dir", "old", "--overwrite"],
+        "is empty, or holds a run of this",
+    ),
+    "output without a name": (["--output-dir", ""], "--output-dir '': expected a path"),
+    "output without a name, in one": (["--output-dir="], "--output-dir '': expected a path"),
+    "resume without a name": (["--resume", "--output-dir="], "--output-dir '': expected a path"),
     "resume without a directory": (["--resume"], "--resume: expected --output-dir"),
     "resume of nothing": (
         ["--resume", "--output-dir", "new"],

@@ -100,3 +100,68 @@ def test_what_one_process_compiled_the_next_one_reads(tmp_path):
         seen.append((said, kept))
     assert seen[0][1]
     assert seen[0] == seen[1]
+
+
+# --- no home -----------------------------------------------------------------------------------
+
+HOMELESS = """
+import os, pwd, sys
+def unknown(uid):
+    raise KeyError(uid)
+pwd.getpwuid = unknown
+del os.environ["HOME"]
+from importlib import import_module
+from edl_jax import cli
+from edl_jax.__main__ import run
+cli.main(lambda: run(sys.argv[1:]))
+"""
+
+
+@pytest.fixture(scope="module")
+def homeless(tmp_path_factory, toy_data_dir):
+    """Runs a command as a user whom the system does not know, one after another in a directory."""
+    directory = tmp_path_factory.mktemp("homeless")
+    unsaid = ("XDG_", "MPLCONFIGDIR", "LOGNAME", "USER", "USERNAME")
+
+    def run(*args):
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(unsaid)}
+        if "analyze" in args:  # to compile anew takes long, so that one command does it
+            environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+        line = [sys.executable, "-W", "error::ResourceWarning", "-c", HOMELESS]
+        line += [str(toy_data_dir) if arg == "DATA" else arg for arg in args]
+        return subprocess.run(
+            line, cwd=directory, env=environment, capture_output=True, text=True, check=False
+        )
+
+    return run
+
+
+TINY = "--population-size 8 --num-generations 2 --batch-size 32 --num-classes 3 --width 4"
+LINES = {
+    "pretrain": f"pretrain --output-dir a {TINY}",
+    "transfer": "transfer --loss gce a --output-dir b --data-dir DATA --dataset toy_colours"
+    " --model mlp --width 8 --batch-size 16 --epochs 1 --train-size 32",
+    "analyze": "analyze gce a --num-classes 3 --output-dir c",
+    "report": "report a b --output d.html",
+    "export": "export a",
+}
+
+
+def test_every_command_works_without_a_home(homeless):
+    for name, line in LINES.items():
+        asked = homeless(name, "--help")
+        assert (asked.returncode, asked.stderr) == (0, ""), name
+        done = homeless(*line.split())
+        assert (done.returncode, done.stderr) == (0, ""), name
+
+
+def test_without_a_home_there_is_no_cache(before_jax, monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    del before_jax["XDG_CACHE_HOME"]
+    monkeypatch.setattr(startup.Path, "home", no_home)
+
+    assert startup.cache_dir() is None
+    startup.keep_compilations()
+    assert jax_variables(before_jax) == {}

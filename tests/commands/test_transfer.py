@@ -14,7 +14,7 @@ import pytest
 
 from edl_jax import cli, transfer
 from edl_jax.errors import EdlError
-from edl_jax.losses.learned import LearnedLoss
+from edl_jax.losses.learned import LearnedLoss, load_loss
 from edl_jax.losses.networks import NetworkSpec
 from edl_jax.runs.checkpoint import Checkpoints
 from edl_jax.runs.interrupts import Stopped
@@ -131,8 +131,10 @@ WRONG = {
     "unknown noise": ["--noise-kind", "pink"],
     "negative learning rate": ["--learning-rate", "-0.1"],
     "no data directory": ["--data-dir", "no/such/directory"],
+    "no data directory's name": ["--data-dir", ""],
+    "nearly a dataset": ["--dataset", "fashion-mnist"],
     "output directory under a file": ["--output-dir", "file/run"],
-    "output directory with a run": ["--output-dir", "done"],
+    "output directory with something else": ["--output-dir", "done"],
     "seed below 0": ["--seeds", "-1"],
     "no seed": ["--seeds"],
     "not a number": ["--epochs", "many"],
@@ -226,3 +228,34 @@ def test_a_run_that_is_stopped_and_resumed_ends_bit_identical(
     summaries = [json.loads((path / "summary.json").read_text()) for path in (whole, run)]
     assert summaries[0].pop("wall_time_s") and summaries[1].pop("wall_time_s")
     assert summaries[0] == summaries[1]
+
+
+def test_a_run_is_resumed_from_another_directory_with_the_paths_that_it_was_started_with(
+    toy_data_dir, tmp_path, monkeypatch
+):
+    start, elsewhere = tmp_path / "start", tmp_path / "elsewhere"
+    for name in ("start", "elsewhere"):
+        (tmp_path / name).mkdir()
+    load_loss("edl-base").save(start / "loss.npz")
+    (start / "data").symlink_to(toy_data_dir)
+    monkeypatch.chdir(start)
+    args = ["--loss", "loss.npz", "gce", "--data-dir", "data", *QUICK, "--epochs", "1"]
+
+    offer = Checkpoints.offer
+
+    def stop(checkpoints, state):
+        os.kill(os.getpid(), signal.SIGTERM)
+        offer(checkpoints, state)
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(Checkpoints, "offer", stop)
+        transfer.command([*args, "--output-dir", "run"])
+    monkeypatch.chdir(elsewhere)
+    transfer.command(["--resume", "--output-dir", "../start/run"])
+
+    config = json.loads((start / "run" / "config.json").read_text())
+    assert (config["loss"], config["data_dir"]) == (["loss.npz", "gce"], "data")
+    assert config["working_dir"] == str(start)
+    rows = json.loads((start / "run" / "summary.json").read_text())["rows"]
+    assert [row["loss"] for row in rows] == ["loss.npz", "gce"]
+    assert not list(elsewhere.iterdir())

@@ -38,6 +38,13 @@ def test_the_command_names_its_files_after_the_loss(tmp_path, monkeypatch, capsy
         (["edl-base", "--num-classes", "1"], "--num-classes 1: expected a whole number from 2"),
         (["edl-base", "--output", "here"], "--output here: expected a file that does not exist"),
         (["edl-base", "--format", "torch", "--output", "w.py"], "--output w.npz: expected"),
+        (["w", "--format", "torch"], "w.npz: expected a file that does not exist yet, or --over"),
+        (["concat.npz", "--format", "torch"], "error: concat.npz: expected another file than the"),
+        (
+            ["concat.npz", "--format", "torch", "--output", "concat.py", "--overwrite"],
+            "--output concat.npz: expected another file than the loss itself",
+        ),
+        ([], "LOSS"),
         (["edl-base", "--output", "no/x"], "cannot write no/x"),
         (["edl-base", "--format", "torch", "--output", "no/x.py"], "cannot write no/x.npz"),
         (["concat.npz", "--num-classes", "7"], "--num-classes 7: expected 10, which this concat"),
@@ -59,6 +66,16 @@ def test_what_cannot_be_exported_is_one_line_and_nothing_is_written(
     assert said in message
     assert message.count("\n") == 1
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_second_export_replaces_the_first_if_it_is_told_to(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("edl_base.py").write_text("old")
+    Path("edl_base.npz").write_text("old")
+    export.command(["edl-base", "--format", "torch", "--overwrite"])
+
+    assert capsys.readouterr().out == "Written: edl_base.npz, edl_base.py\n"
+    assert "old" not in {path.read_text(errors="ignore") for path in tmp_path.iterdir()}
 
 
 def test_without_the_onnx_package_one_line_says_what_to_install(monkeypatch, capsys):

@@ -3,6 +3,9 @@
 Most of these tests run where torch is installed (``pip install -e ".[torch]"``).
 """
 
+import itertools
+
+import numpy as np
 import pytest
 
 from edl_jax.errors import EdlError
@@ -31,7 +34,7 @@ def in_torch(torch, tmp_path):
 
     def make(loss, **options):
         loss.save(tmp_path / "loss.npz")
-        return LearnedLoss(tmp_path / "loss.npz", **options)
+        return LearnedLoss(file=tmp_path / "loss.npz", **options)
 
     return make
 
@@ -43,13 +46,78 @@ def test_the_torch_module_equals_jax_in_value_and_gradient(torch, in_torch, name
     criterion = in_torch(loss, reduction="none")
     for classes in (K,) if name == "concat" else (K, 3):
         logits, labels, soft = examples(classes)
+        labels[:1], labels[20:22] = -1, (-1, classes)  # no classes: NaN, and a gradient of 0
+        labels[1] = -1  # with no class there
+        logits[22, 0] = np.inf  # NaN, whatever the label
         given = labels if form == "class ids" else soft
         value, gradient = in_jax(loss, logits, given)
         z = torch.tensor(logits, requires_grad=True)
         losses = criterion(z, torch.tensor(given))
         losses.sum().backward()
         assert_close(losses.detach(), value)
-        assert_close(z.grad, gradient)
+        finite = np.arange(len(logits)) != 22
+        assert_close(z.grad[finite], gradient[finite])
+        if form == "class ids":
+            assert np.flatnonzero(np.isnan(value)).tolist() == [0, 20, 21, 22]
+            assert torch.all(z.grad[[0, 1, 20, 21]] == 0)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+def test_with_its_network_exchanged_the_module_is_torchs_cross_entropy(
+    torch, in_torch, reduction, weighted
+):
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.rand(K, generator=generator) if weighted else None
+    for shape, ignore_index in itertools.product(
+        [(K,), (6, K), (6, K, 3), (6, K, 3, 2)], [-100, 3]
+    ):
+        options = {"weight": weight, "ignore_index": ignore_index, "reduction": reduction}
+        ours, theirs = (
+            in_torch(learned("edl-base"), **options),
+            torch.nn.CrossEntropyLoss(**options),
+        )
+        ours._symmetric = lambda log_p, labels: -log_p.gather(-1, labels)
+        ours.scale.fill_(1.0)
+        logits = torch.randn(shape, generator=generator)
+        axis = min(1, len(shape) - 1)
+        labels = torch.randint(K, (*shape[:axis], *shape[axis + 1 :]), generator=generator)
+        labels.reshape(-1)[: len(shape) - 1] = ignore_index
+        soft = torch.rand(shape, generator=generator).softmax(axis)
+        ids = (labels, torch.full_like(labels, ignore_index))
+        # torch refuses class probabilities beside an id of a class to ignore.
+        for target in ids if ignore_index >= 0 else (*ids, soft):
+            given = [logits.clone().requires_grad_() for _ in range(2)]
+            values = [loss(z, target) for loss, z in zip((ours, theirs), given, strict=True)]
+            torch.testing.assert_close(*values, equal_nan=True)
+            if target is ids[1]:
+                continue  # nothing is left: torch too has the mean 0 / 0
+            gradients = [
+                torch.autograd.grad(v.sum(), z)[0] for v, z in zip(values, given, strict=True)
+            ]
+            torch.testing.assert_close(*gradients)
+
+
+def test_an_ignored_example_is_no_part_of_the_mean_or_the_gradient(torch, in_torch):
+    logits = torch.randn(6, K, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    labels = torch.tensor([1, -100, 3, 255, 0, -100])
+    criterion = in_torch(learned("edl-robust"), ignore_index=255)
+    kept = torch.tensor([0, 2, 4])
+    value = in_torch(learned("edl-robust"))(logits[[0, 1, 2, 4, 5]], labels[[0, 1, 2, 4, 5]])
+    torch.testing.assert_close(value, criterion(logits[kept], labels[kept]))
+    (gradient,) = torch.autograd.grad(value, logits)
+    assert torch.all(gradient[[1, 3, 5]] == 0) and gradient[kept].abs().sum() > 0
+    assert criterion(logits, labels).isnan()  # -100 is then no class
+
+
+def test_the_gradient_of_class_probabilities_is_the_loss_also_where_they_are_0(torch, in_torch):
+    criterion = in_torch(learned("deepset"), reduction="none")
+    logits = torch.randn(4, K, generator=torch.Generator().manual_seed(0))
+    target = torch.eye(K)[:4].requires_grad_()
+    (slope,) = torch.autograd.grad(criterion(logits, target).sum(), target)
+
+    by_label = [criterion(logits, torch.full((4,), k)) for k in range(K)]
+    torch.testing.assert_close(slope, torch.stack(by_label, -1))
 
 
 def test_the_torch_module_takes_what_torchs_cross_entropy_takes(torch, in_torch):
@@ -94,8 +162,12 @@ def test_the_torch_module_refuses_what_does_not_fit(torch, in_torch):
     logits = torch.zeros(6, K)
     with pytest.raises(ValueError, match=r"target of shape \(5,\)"):
         in_torch(learned("edl-base"))(logits, torch.zeros(5, dtype=torch.int64))
-    with pytest.raises((IndexError, RuntimeError), match="out of bounds"):
-        in_torch(learned("edl-base"))(logits, torch.full((6,), -100))
+    with pytest.raises(ValueError, match=r"target of shape .* torch\.float32: expected integer"):
+        in_torch(learned("edl-base"))(logits, torch.zeros(6))
+    with pytest.raises(ValueError, match=r"weight of shape \(3,\)"):
+        in_torch(learned("edl-base"), weight=torch.ones(3))(
+            logits, torch.zeros(6, dtype=torch.int64)
+        )
     with pytest.raises(ValueError, match="expected 10"):
         in_torch(learned("concat"))(torch.zeros(6, K + 1), torch.zeros(6, dtype=torch.int64))
     with pytest.raises(ValueError, match="reduction 'average'"):

@@ -27,11 +27,15 @@ def test_stablehlo_has_value_and_gradient_for_any_batch(name, soft_labels):
     assert str(exported.in_avals[0].shape[0]) == "batch"
     for classes in (K,) if name == "concat" else (K, 3):
         logits, *labels = examples(classes)
+        labels[0][:3] = classes, -1, -1  # no classes: NaN, but in the second row, which has none
         given = jnp.asarray(labels[soft_labels], None if soft_labels else jnp.int32)
         expected = in_jax(as_pytree(loss), logits, given)
         value, gradient = in_jax(as_pytree(exported.call), logits, given)
         assert_close(value, expected[0])
         assert_close(gradient, expected[1])
+        if not soft_labels:
+            assert np.flatnonzero(np.isnan(value)).tolist() == [0, 2]
+            assert np.all(gradient[:3] == 0)
 
 
 def test_a_concat_loss_is_bound_to_its_classes():

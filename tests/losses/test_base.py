@@ -68,7 +68,7 @@ def test_any_loss_may_be_an_argument_of_a_jitted_function_and_parameters_share_i
 
     shipped = load_loss("edl-base")
     halved = jax.tree.map(lambda leaf: leaf / 2, shipped)
-    plain = lambda logits, labels: labels + 7.0  # noqa: E731
+    plain = lambda logits, labels: labels.astype(jnp.float32) + 7.0  # noqa: E731
 
     assert as_pytree(shipped) is shipped
     assert float(value(as_pytree(plain))) == 7.0

@@ -1,5 +1,6 @@
 """Learned losses: optax's calling convention, and how a loss is found by its name."""
 
+import dataclasses
 import functools
 
 import jax
@@ -87,7 +88,7 @@ def test_integer_labels_of_any_width_will_do(dtype):
 @pytest.mark.parametrize("labels", [LABELS, SOFT], ids=["integer", "soft"])
 @pytest.mark.parametrize("name", ["symmetric", "deepset"])
 def test_where_is_false_for_classes_that_are_absent(name, labels):
-    loss, where = learned(name), np.array([True, True, True, True, False])
+    loss, where = learned(name), np.array([[True, True, True, True, False]])
     filler = jnp.full((6, 1), 9.0)
     wide = jnp.concatenate([LOGITS, filler], axis=-1)
     wide_labels = labels if labels.ndim == 1 else jnp.pad(labels, ((0, 0), (0, 1)))
@@ -107,7 +108,7 @@ def test_where_is_false_for_classes_that_are_absent(name, labels):
 def test_axis_says_where_the_classes_are(axis, labels):
     logits = jnp.moveaxis(LOGITS.reshape(2, 3, K), -1, axis)
     labels = labels.reshape(2, 3, *labels.shape[1:])
-    where = jnp.array([True, True, True, False])
+    where = jnp.array([[True, True, True, False]])
     if labels.ndim == 3:
         labels = jnp.moveaxis(labels, -1, axis)
         expected_labels = SOFT
@@ -147,6 +148,54 @@ def test_losses_of_one_network_share_a_compilation():
     values = {float(mean(learned(seed=seed, scale=1.0 + seed))) for seed in range(3)}
     assert len(values) == 3
     assert len(traces) == 1
+
+
+def test_losses_made_in_other_ways_are_one_tree_and_stacked_one_program():
+    base, robust = (load_loss(name) for name in SHIPPED)
+    assert base.provenance != robust.provenance
+    assert jax.tree.structure(base) == jax.tree.structure(robust)
+    assert hash(jax.tree.structure(base)) == hash(jax.tree.structure(robust))
+    assert jax.tree.structure(base) != jax.tree.structure(learned())
+    both = jax.tree.map(lambda *leaves: jnp.stack(leaves), base, robust)
+
+    together = jax.jit(jax.vmap(lambda loss: loss(LOGITS, LABELS)))(both)
+    for loss, losses in zip((base, robust), together, strict=True):
+        np.testing.assert_allclose(losses, call(loss, LOGITS, LABELS), rtol=1e-5)
+    traces = []
+
+    @jax.jit
+    def mean(loss):
+        traces.append(loss)
+        return loss(LOGITS, LABELS).mean()
+
+    assert float(mean(base)) != float(mean(robust))
+    assert len(traces) == 1
+
+
+def test_a_tree_keeps_the_provenance_of_the_first_loss_and_a_compiled_function_no_ones():
+    base, robust = (load_loss(name) for name in SHIPPED)
+
+    assert jax.tree.map(np.asarray, robust).provenance_json == robust.provenance_json
+    mixed = jax.tree.map(lambda a, b: (a + b) / 2, robust, base)
+    assert mixed.provenance_json == robust.provenance_json
+    doubled = jax.jit(lambda loss: jax.tree.map(lambda leaf: 2 * leaf, loss))
+    assert doubled(base).provenance == {}
+    # Compiled for one loss, it serves another, and says nothing of where that comes from.
+    assert doubled(robust).provenance == {}
+    assert dataclasses.replace(doubled(base), provenance_json='{"a": 1}').provenance == {"a": 1}
+
+
+def test_the_leaves_of_a_loss_have_names():
+    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(learned("taylor"))]
+
+    assert paths == [".params['theta']", ".scale"]
+
+
+def test_a_loss_is_shown_in_one_short_line():
+    assert repr(load_loss("edl-robust")) == (
+        "LearnedLoss(symmetric, width 16, 10 classes, preset robust)"
+    )
+    assert repr(learned("concat")) == "LearnedLoss(concat, width 4, 4 classes)"
 
 
 def test_a_vmap_over_examples_is_the_batch():
@@ -194,7 +243,7 @@ def test_float64_logits_give_float64_losses(name):
     ids=str,
 )
 def test_labels_that_do_not_fit_are_refused(labels):
-    with pytest.raises(EdlError, match=r"labels of shape .* do not fit logits of shape \(6, 4\)"):
+    with pytest.raises(EdlError, match=r"labels of shape .*: expected .* shape \(6, 4\)"):
         learned()(LOGITS, labels)
 
 
@@ -285,3 +334,16 @@ def test_every_label_takes_a_learned_loss():
     by_label = jax.jit(lambda: every_label(learned(), LOGITS))()
 
     np.testing.assert_allclose(by_label, all_labels(learned()), rtol=1e-5)
+
+
+@every_network
+@pytest.mark.parametrize("form", ["integer", "soft"])
+def test_losses_lie_as_their_examples_do_on_an_explicit_mesh(name, form):
+    examples = jax.sharding.PartitionSpec("examples")
+    mesh = jax.make_mesh((1,), ("examples",), axis_types=(jax.sharding.AxisType.Explicit,))
+    labels = jnp.arange(2) if form == "integer" else jnp.full((2, K), 1 / K)
+    with jax.set_mesh(mesh):
+        logits, labels = jax.device_put((jnp.zeros((2, K)), labels), examples)
+        losses = learned(name)(logits, labels)
+
+    assert losses.sharding.spec == examples

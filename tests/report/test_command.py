@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_bad_options_are_refused(runs, tmp_path, capsys):
     run = runs[0]
-    assert "at least one run directory" in refuse([], capsys)
+    assert "error: RUN_DIR not given: expected at least one" in refuse([], capsys)
     assert "each run directory once" in refuse([run, run.parent / "." / run.name], capsys)
     assert "ends in .html" in refuse([run, "--output", run / "loss.npz"], capsys)
     missing = tmp_path / "none" / "report.html"

@@ -56,10 +56,12 @@ def test_a_transfer_run_that_lacks_a_row_is_refused(runs, tmp_path, capsys):
     assert "a number or null nll" in refuse([run], capsys)
 
 
-def test_two_runs_of_one_name_are_called_by_their_paths(runs, tmp_path):
+def test_two_runs_of_one_name_are_called_by_what_tells_them_apart(runs, tmp_path):
     other = tmp_path / runs[0].name
     shutil.copytree(runs[0], other)
-    assert [run.name for run in read_runs([runs[0], other])] == [str(runs[0]), str(other)]
+    assert [run.name for run in read_runs([runs[0], other])] == [
+        f"{run.parent.name}/{run.name}" for run in (runs[0], other)
+    ]
     assert [run.name for run in read_runs(runs)] == list(NAMES)
 
 

@@ -25,7 +25,8 @@ def test_a_run_directory_holds_configuration_metrics_and_summary(tmp_path):
     summary = run.finish({"device": "cpu"}, discordance=0.1)
 
     assert contents(run.path) == ["config.json", "metrics.jsonl", "summary.json"]
-    assert json.loads((run.path / "config.json").read_text()) == {"command": "pretrain", "seed": 3}
+    config = json.loads((run.path / "config.json").read_text())
+    assert config == {"command": "pretrain", "working_dir": os.getcwd(), "seed": 3}
     lines = (run.path / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["generation"] for line in lines] == [1, 2]
     assert json.loads((run.path / "summary.json").read_text()) == summary
@@ -43,11 +44,59 @@ def test_a_directory_that_holds_a_run_is_refused_and_left_as_it_is(tmp_path):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_a_directory_that_holds_something_else_is_used(tmp_path):
-    (tmp_path / "notes.txt").write_text("mine")
+FOREIGN = {
+    "notes": {"notes.txt": "mine"},
+    "training": {"checkpoint-500/model": "mine", "tensorboard/events": "mine"},
+    "log": {"metrics.jsonl": "{}\n", "report.html": "mine", "summary.json": "{}"},
+    "model": {"config.json": '{"model_type": "bert"}', "loss.npz": "mine"},
+    "command": {"config.json": '{"command": "node"}'},
+    "damaged": {"config.json": "{", "checkpoint.json": "{}"},
+    "hidden": {".config.json.swp": "mine"},
+    "folder": {"metrics.jsonl/part": "mine"},
+}
+
+
+def everything(directory):
+    return {p: p.read_bytes() if p.is_file() else None for p in directory.rglob("*")}
+
+
+@pytest.mark.parametrize("flags", [{}, {"overwrite": True}, {"resume": True}])
+@pytest.mark.parametrize("files", FOREIGN.values(), ids=FOREIGN)
+def test_a_directory_that_holds_something_else_is_refused_and_left_as_it_is(tmp_path, files, flags):
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    before = everything(tmp_path)
+    with pytest.raises(OptionError, match=r"^output_dir .*is empty, or holds a run of this"):
+        RunDirectory(tmp_path, "pretrain", {}, **flags)
+
+    assert everything(tmp_path) == before
+
+
+def test_what_a_run_leaves_that_is_killed_as_it_begins_does_not_stand_in_the_way(tmp_path):
+    (tmp_path / "metrics.jsonl").touch()
+    (tmp_path / ".config.json.abcd_123").write_text("{")
     RunDirectory(tmp_path, "pretrain", {}).finish({})
 
-    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert contents(tmp_path) == ["config.json", "metrics.jsonl", "summary.json"]
+
+
+def test_a_failed_run_leaves_a_directory_that_it_did_not_make(tmp_path):
+    with pytest.raises(ZeroDivisionError), RunDirectory(tmp_path, "pretrain", {}):
+        raise ZeroDivisionError
+
+    assert tmp_path.is_dir() and contents(tmp_path) == []
+
+
+def test_overwriting_removes_only_what_a_run_writes(tmp_path):
+    RunDirectory(tmp_path, "pretrain", {}).finish({})
+    mine = [".config.json.swp", "notes.txt", "loss.npz.bak", "summary.json.orig"]
+    for name in mine:
+        (tmp_path / name).write_text("mine")
+    for name in ("loss.npz", "report.html", "checkpoint.json"):
+        (tmp_path / name).write_text("of the run before")
+    with RunDirectory(tmp_path, "pretrain", {}, overwrite=True):
+        assert contents(tmp_path) == sorted([*mine, "config.json", "metrics.jsonl"])
 
 
 @pytest.mark.parametrize("place", ["file", "file/run", "long"])
@@ -89,7 +138,7 @@ def test_a_run_goes_on_from_a_position_and_keeps_its_time(tmp_path):
         run.log(generation=1)
         position = run.position() | {"elapsed_s": 100.0}
         run.log(generation=2)
-    (tmp_path / ".loss.npz.abc").touch()  # of a writer that was killed
+    (tmp_path / ".loss.npz.abc_4567").touch()  # of a writer that was killed
     with RunDirectory(tmp_path, "pretrain", {}, resume=True) as run:
         run.rewind(**position)
         run.log(generation=3)

@@ -8,16 +8,39 @@ import pytest
 from edl_jax import cli
 from edl_jax.runs.interrupts import Stopped, StopRequest
 
+HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+
+@pytest.fixture(autouse=True)
+def nothing_is_ignored():
+    """The tests may have been started to ignore a signal."""
+    before = [signal.signal(number, signal.SIG_DFL) for number in HEARD]
+    yield
+    for number, handler in zip(HEARD, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", HEARD)
 def test_a_signal_is_noted_and_a_second_one_ends_the_run(number):
-    before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
+    before = [signal.getsignal(n) for n in HEARD]
     with pytest.raises(Stopped, match=f"^stopped by {number.name}; "), StopRequest() as stop:
         assert stop.signal is None
         os.kill(os.getpid(), number)
         assert stop.signal == number
         os.kill(os.getpid(), number)
-    assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == before
+    assert [signal.getsignal(n) for n in HEARD] == before
+
+
+@pytest.mark.parametrize("number", HEARD)
+def test_a_signal_that_is_ignored_stays_ignored(number):
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with StopRequest() as stop:
+            os.kill(os.getpid(), number)
+            assert stop.signal is None
+        assert signal.getsignal(number) == signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
 
 
 def test_the_exit_status_names_the_signal(capsys):

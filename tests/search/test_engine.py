@@ -216,7 +216,7 @@ def random_walk(population_size):
         leaves, form = jax.tree.flatten(walk.best)
         keys = jax.random.split(key, len(leaves))
         jumps = [
-            leaf + walk.reach * jax.random.normal(k, (population_size, *leaf.shape))
+            leaf[None] + walk.reach * jax.random.normal(k, (population_size, *leaf.shape))
             for k, leaf in zip(keys, leaves, strict=True)
         ]
         return form.unflatten(jumps), walk

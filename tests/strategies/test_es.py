@@ -84,7 +84,7 @@ def test_the_step_size_follows_its_control():
     for generation in range(3):
         assert float(state.step_size) == pytest.approx(float(schedule(generation)), rel=1e-5)
         population, asked = strategy.ask(key(generation), state)
-        spread = np.std(np.asarray(population - state.mean))
+        spread = np.std(np.asarray(population - state.mean[None]))
         assert spread == pytest.approx(float(schedule(generation)), rel=0.05)
         state = strategy.tell(key(9), population, jnp.sum(population**2, -1), asked)
 
@@ -96,7 +96,7 @@ def test_the_chaotic_state_advances_inside_a_scan():
 
     def generation(state, ask_key):
         population, asked = strategy.ask(ask_key, state)
-        z = (population - state.mean) / state.step_size
+        z = (population - state.mean[None]) / state.step_size
         fitness = jnp.sum(jnp.square(population), axis=-1)
         return strategy.tell(ask_key, population, fitness, asked), z
 

@@ -53,22 +53,30 @@ def distinct(strategy, operator, schedule):
     return strategy in ("ES", "Open_ES", "SimpleGA") or schedule == "exponential"
 
 
-@pytest.mark.parametrize(
-    ("strategy", "operator", "schedule"),
-    [c for c in COMBINATIONS if possible(*c) and distinct(*c)],
-)
-def test_two_generations_move_a_search_that_stays_finite(strategy, operator, schedule):
+def searching(strategy, operator, schedule):
     evolution = make_evolution(EvolutionConfig(**SMALL, **describe(strategy, operator, schedule)))
 
     def search(key):
         start = evolution.init(key)
         state, info = evolution.run(start, 2)
-        return evolution.params(start), evolution.params(state), info
+        return state, evolution.params(start), evolution.params(state), info
 
+    return search
+
+
+def two_generations(strategy, operator, schedule):
     # This generator compiles in a fraction of the time of the default one.
     key = jax.random.key(0, impl="unsafe_rbg")
-    compiled = jax.jit(search).lower(key).compile(compiler_options=FAST_COMPILATION)
-    before, after, info = compiled(key)
+    lowered = jax.jit(searching(strategy, operator, schedule)).lower(key)
+    return lowered.compile(compiler_options=FAST_COMPILATION)(key)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "operator", "schedule"),
+    [c for c in COMBINATIONS if possible(*c) and distinct(*c)],
+)
+def test_two_generations_move_a_search_that_stays_finite(strategy, operator, schedule):
+    _, before, after, info = two_generations(strategy, operator, schedule)
 
     for name, leaf in after.items():
         assert leaf.shape == before[name].shape
@@ -76,6 +84,23 @@ def test_two_generations_move_a_search_that_stays_finite(strategy, operator, sch
     assert any(not np.array_equal(after[name], before[name]) for name in after)
     assert np.isfinite(info.best_fitness).all()
     assert int(jnp.sum(info.num_failed)) == 0
+
+
+def wide(tree):
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return [jax.tree_util.keystr(path) for path, leaf in leaves if str(leaf.dtype).endswith("64")]
+
+
+@pytest.mark.parametrize("strategy", config.STRATEGIES)
+def test_under_x64_a_search_runs_and_all_its_numbers_have_32_bits(strategy):
+    with jax.enable_x64(True):
+        for combination in COMBINATIONS:
+            if combination[0] == strategy and possible(*combination) and distinct(*combination):
+                search = searching(*combination)
+                assert not wide(jax.eval_shape(search, jax.random.key(0))), combination
+        *_, info = two_generations(strategy, "gaussian", "exponential")
+
+    assert np.isfinite(info.best_fitness).all()
 
 
 def test_what_does_not_go_together_is_refused_by_name():

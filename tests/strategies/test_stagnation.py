@@ -11,7 +11,7 @@ from edl_jax.strategies.evosax import from_evosax
 from edl_jax.strategies.mutation import chaotic
 from edl_jax.strategies.stagnation import restarting
 
-STARTS = jnp.arange(8.0)[:, None] * jnp.array([10.0, 10.0])
+STARTS = jnp.arange(8.0)[:, None] * jnp.array([[10.0, 10.0]])
 
 
 def make(patience, inner=None):

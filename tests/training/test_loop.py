@@ -208,7 +208,7 @@ def test_losses_of_one_seed_start_from_the_same_weights_and_augmented_images():
     """With one step an epoch, its loss shows what comes before any update."""
 
     def shown(logits, labels):
-        return jnp.sum(logits**2, axis=-1) * (1 + labels)
+        return jnp.sum(logits**2, axis=-1) * (1.0 + labels.astype(jnp.float32))
 
     config = replace(MLP, batch_size=150, epochs=1, augment="crop-flip")
     one, other = (train(toy(), showing(shown, loss), config, 5) for loss in (cross_entropy, brier))

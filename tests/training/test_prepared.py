@@ -80,7 +80,8 @@ def test_a_cache_that_cannot_be_written_does_no_harm(toy_data_dir, tmp_path):
         ("no_such_set", "not a name that TensorFlow Datasets knows"),
         ("mnist", 'pip install "edl_jax[prepare]"'),
         ("toy_colours:9.9.9", "not prepared"),
-        ("../toy", "cannot be read"),
+        ("../toy", "not a name that TensorFlow Datasets knows"),
+        ("fashion-mnist", "knows; did you mean fashion_mnist?"),
     ],
 )
 def test_a_set_that_is_not_there_is_one_line_that_helps(toy_data_dir, name, message):

@@ -43,7 +43,7 @@ def test_the_optimizer_is_optax_sgd_with_decayed_kernels():
     )
     theirs = optax.chain(
         optax.masked(optax.add_decayed_weights(0.01), {"kernel": True, "bias": False}),
-        optax.sgd(schedule, momentum=0.8, nesterov=True),
+        optax.sgd(lambda step: schedule(jnp.float32(step)), momentum=0.8, nesterov=True),
     )
     # What the numbers of the optimizer in the step are does not matter: the state has its own.
     states, step = (ours.init(params), theirs.init(params)), sgd()
