@@ -194,6 +194,9 @@ class EvolutionConfig:
     """Where schedules that fall end: exponential, cosine, chaotic_annealing."""
     restart_after: int = 0
     """Generations without progress after which a search starts again elsewhere; 0 never."""
+    max_rise: float = 0.02
+    """How far the loss may rise as the label's probability grows, as a share of its range; what
+    rises further is refused at the end of a search. 1 accepts anything."""
     candidates_at_once: int = 0
     """Candidates that a device evaluates at the same time; fewer need less memory. 0 takes as many
     as fit into 512 MiB by an estimate, or into a few on a CPU, for its cache."""
@@ -211,6 +214,7 @@ class EvolutionConfig:
         require_int("width", self.width, 1, 65_536)
         require_int("candidates_at_once", self.candidates_at_once, 0, 10_000_000)
         require_int("restart_after", self.restart_after, 0, 1_000_000_000)
+        require_number("max_rise", self.max_rise, 0.0, 1.0)
         require_number("step_size", self.step_size, 1e-9, 1e3)
         require_number("final_step_size", self.final_step_size, 1e-12, 1e3)
         require_one_of("strategy", self.strategy, STRATEGIES)

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from benchmarks.throughput.problem import Search, layout, shape_components, shuffled, unflatten
 from edl_jax.config import EvolutionConfig
-from edl_jax.losses.networks import LOG_SCALE
+from edl_jax.losses.networks import LOG_RESOLUTION, LOG_SCALE
 from edl_jax.objective.ranking import NUM_PARTNERS
 from edl_jax.objective.terms import SCALE_GUARD_WEIGHT
 from edl_jax.startup import num_processors
@@ -60,8 +60,8 @@ def features(log_p: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         [
             log_p_y.exp(),
             log_other.exp(),
-            log_p_y / LOG_SCALE,
-            log_other / LOG_SCALE,
+            log_p_y.clamp(min=LOG_RESOLUTION) / LOG_SCALE,
+            log_other.clamp(min=LOG_RESOLUTION) / LOG_SCALE,
             -(p * log_p).sum(dim=1),
             p.square().sum(dim=1),
         ],

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.throughput.problem import Search, layout, shape_components, shuffled, unflatten
 from edl_jax.config import EvolutionConfig
-from edl_jax.losses.networks import LOG_SCALE
+from edl_jax.losses.networks import LOG_RESOLUTION, LOG_SCALE
 from edl_jax.objective.ranking import NUM_PARTNERS
 from edl_jax.objective.terms import SCALE_GUARD_WEIGHT
 
@@ -57,8 +57,8 @@ def features(log_p: np.ndarray, labels: np.ndarray) -> np.ndarray:
         [
             np.exp(log_p_y),
             np.exp(log_other),
-            log_p_y / LOG_SCALE,
-            log_other / LOG_SCALE,
+            np.maximum(log_p_y, LOG_RESOLUTION) / LOG_SCALE,
+            np.maximum(log_other, LOG_RESOLUTION) / LOG_SCALE,
             -(p * log_p).sum(axis=1),
             (p * p).sum(axis=1),
         ],

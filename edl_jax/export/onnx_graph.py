@@ -15,7 +15,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from edl_jax.losses.learned import LearnedLoss
-from edl_jax.losses.networks import LOG_SCALE, MIN_LOG_PROB
+from edl_jax.losses.networks import LOG_RESOLUTION, LOG_SCALE, MIN_LOG_PROB
 
 OPSET, IR_VERSION = 18, 8  # both of ONNX 1.13 (2022)
 FLOAT, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
@@ -154,8 +154,8 @@ def _symmetric(ops: _Ops, params: Params, log_p: Name, y: Name, classes: Name) -
     features = (
         ops.Exp(log_p_y),
         ops.Exp(log_other),
-        ops.Div(log_p_y, LOG_SCALE),
-        ops.Div(log_other, LOG_SCALE),
+        ops.Div(ops.Max(log_p_y, LOG_RESOLUTION), LOG_SCALE),
+        ops.Div(ops.Max(log_other, LOG_RESOLUTION), LOG_SCALE),
         ops.Expand(ops.Neg(ops.ReduceSum(ops.Mul(p, log_p), [-1])), ops.Shape(y)),
         ops.Expand(ops.ReduceSum(ops.Mul(p, p), [-1]), ops.Shape(y)),
     )
@@ -171,7 +171,8 @@ def _deepset(ops: _Ops, params: Params, log_p: Name, y: Name, classes: Name) -> 
     p_y = ops.Exp(log_p_y)
     # The label's own features are (p, 1, p, log p / LOG_SCALE).
     of_label = ops.Mul(p_y, weights[0] + weights[2])
-    of_label = ops.Add(of_label, ops.Mul(log_p_y, weights[3] / LOG_SCALE))
+    floored = ops.Max(log_p_y, LOG_RESOLUTION)
+    of_label = ops.Add(of_label, ops.Mul(floored, weights[3] / LOG_SCALE))
     of_label = _activation(ops, ops.Add(of_label, weights[1] + biases))
     without = _activation(ops, ops.Add(ops.Mul(p_y, weights[0]), biases))
     return _mlp(ops, params, ops.Add(every, ops.Sub(of_label, without)))

@@ -10,6 +10,7 @@
 """
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from torch.nn import functional
 
 LOG_SCALE = 8.0  # log-probabilities enter the networks divided by this
 MIN_LOG_PROB = -1e6  # the log-probability of a class that is absent (logit -inf)
+LOG_RESOLUTION = math.log(2.0**-24)  # the smallest log-probability that a network reads
 
 
 class LearnedLoss(nn.Module):
@@ -127,16 +129,18 @@ class LearnedLoss(nn.Module):
         """Six features of prediction and label that no relabelling changes, then an MLP."""
         p = log_p.exp()
         log_p_y = log_p.gather(-1, labels)
-        top_class = log_p.argmax(-1, keepdim=True)
-        top = log_p.gather(-1, top_class)
-        others = log_p.scatter(-1, top_class, 2 * MIN_LOG_PROB)
-        second = others.gather(-1, others.argmax(-1, keepdim=True))
-        log_other = torch.where(labels == top_class, second, top)
+        # What ties is averaged, so that no class is preferred by its index.
+        is_top = log_p == log_p.amax(-1, keepdim=True)
+        number, total = is_top.sum(-1, keepdim=True), (log_p * is_top).sum(-1, keepdim=True)
+        others = log_p.masked_fill(is_top, 2 * MIN_LOG_PROB)
+        second = others.amax(-1, keepdim=True)  # shares its gradient among what ties
+        rival = torch.where(number > 1, (total - log_p_y) / (number - 1).clamp(min=1), second)
+        log_other = torch.where(is_top.gather(-1, labels), rival, total / number)
         features = (
             log_p_y.exp(),
             log_other.exp(),
-            log_p_y / LOG_SCALE,
-            log_other / LOG_SCALE,
+            log_p_y.clamp(min=LOG_RESOLUTION) / LOG_SCALE,
+            log_other.clamp(min=LOG_RESOLUTION) / LOG_SCALE,
             -(p * log_p).sum(-1, keepdim=True).expand_as(log_p_y),
             p.square().sum(-1, keepdim=True).expand_as(log_p_y),
         )
@@ -149,7 +153,8 @@ class LearnedLoss(nn.Module):
         log_p_y = log_p.gather(-1, labels).unsqueeze(-1)
         p_y = log_p_y.exp()
         every = activation(p * weights[0] + biases) - activation(biases)
-        label = torch.cat([p_y, torch.ones_like(p_y), p_y, log_p_y / LOG_SCALE], -1)
+        floored = log_p_y.clamp(min=LOG_RESOLUTION) / LOG_SCALE
+        label = torch.cat([p_y, torch.ones_like(p_y), p_y, floored], -1)
         label = activation(label @ weights + biases) - activation(p_y * weights[0] + biases)
         return self._mlp(every.sum(-2, keepdim=True) + label)
 

@@ -23,6 +23,9 @@ Params = dict[str, jax.Array]
 LOG_SCALE = 8.0
 # A class that is masked out (logit -inf) has this log-probability: finite, and p * log p = 0.
 MIN_LOG_PROB = -1e6
+# The smallest log-probability that a network reads, that of float32's resolution at 1. Beyond it no
+# search sees a prediction, and what a network would add there is anything at all.
+LOG_RESOLUTION = math.log(2.0**-24)
 
 
 class Network(NamedTuple):
@@ -57,10 +60,33 @@ def log_probs(logits: jax.Array) -> jax.Array:
     return jnp.maximum(log_softmax(logits), MIN_LOG_PROB)
 
 
-def _largest(values: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The largest value along the last axis, and where it is."""
-    place = jnp.argmax(values, axis=-1)
-    return jnp.take_along_axis(values, place[..., None], axis=-1)[..., 0], place
+class _Largest(NamedTuple):
+    """The largest classes of a prediction: one, or several that tie.
+
+    Attributes:
+      log_p: their log-probability, (...).
+      total: its sum over them, (...).
+      number: how many there are, (...).
+      among: which they are, boolean (..., num_classes).
+    """
+
+    log_p: jax.Array
+    total: jax.Array
+    number: jax.Array
+    among: jax.Array
+
+
+def _largest(log_p: jax.Array) -> _Largest:
+    """The largest classes. What ties is averaged, so that no class is preferred by its index."""
+    place = jnp.argmax(log_p, axis=-1, keepdims=True)
+    # One is always found by its index: XLA may compute both sides of a comparison anew, rounded
+    # differently.
+    among = (log_p >= jnp.take_along_axis(log_p, place, axis=-1)) | jax.nn.one_hot(
+        place[..., 0], log_p.shape[-1], dtype=bool
+    )
+    number = jnp.sum(among, axis=-1, dtype=log_p.dtype)
+    total = jnp.sum(jnp.where(among, log_p, 0.0), axis=-1)
+    return _Largest(total / number, total, number, among)
 
 
 def label_features(log_p: jax.Array, labels: jax.Array) -> jax.Array:
@@ -72,23 +98,23 @@ def label_features(log_p: jax.Array, labels: jax.Array) -> jax.Array:
 
     Returns:
       (p_y, largest other p, log p_y, log of the largest other p, entropy, sum of p**2), the logs
-      divided by ``LOG_SCALE``; shape (6, ...). Classes of probability 0 change none of them.
+      not below ``LOG_RESOLUTION`` and divided by ``LOG_SCALE``; shape (6, ...). Classes of
+      probability 0 change none of them.
     """
     p = jnp.exp(log_p)
     log_p_y = jnp.take_along_axis(log_p, labels[..., None], axis=-1)[..., 0]
-    # Which class is the largest is asked of indices, never by comparing values: XLA may compute
-    # both sides anew, rounded differently, and the gradient of a maximum is then 0 / 0.
-    top, top_class = _largest(log_p)
-    is_top = jax.nn.one_hot(top_class, log_p.shape[-1], dtype=bool)
-    second, _ = _largest(jnp.where(is_top, 2.0 * MIN_LOG_PROB, log_p))
-    # Only this line depends on the label: all labels of a prediction share the rest.
-    log_other = jnp.where(labels == top_class, second, top)
+    top = _largest(log_p)
+    second = _largest(jnp.where(top.among, 2.0 * MIN_LOG_PROB, log_p))
+    # Only these lines depend on the label: all labels of a prediction share the rest.
+    leads = jnp.take_along_axis(top.among, labels[..., None], axis=-1)[..., 0]
+    rival = (top.total - log_p_y) / jnp.maximum(top.number - 1.0, 1.0)
+    log_other = jnp.where(leads, jnp.where(top.number > 1, rival, second.log_p), top.log_p)
     entropy = -jnp.sum(p * log_p, axis=-1)
     features = (
         jnp.exp(log_p_y),
         jnp.exp(log_other),
-        log_p_y / LOG_SCALE,
-        log_other / LOG_SCALE,
+        jnp.maximum(log_p_y, LOG_RESOLUTION) / LOG_SCALE,
+        jnp.maximum(log_other, LOG_RESOLUTION) / LOG_SCALE,
         entropy,
         jnp.sum(jnp.square(p), axis=-1),
     )
@@ -152,7 +178,8 @@ def _deepset(width: int, num_classes: int) -> Network:
         plain -= _along_first(activation(biases), p.ndim + 1)
         log_p_y = jnp.take_along_axis(log_p, labels[..., None], axis=-1)[..., 0]
         p_y = jnp.exp(log_p_y)
-        label = jnp.stack([p_y, jnp.ones_like(p_y), p_y, log_p_y / LOG_SCALE])
+        floored = jnp.maximum(log_p_y, LOG_RESOLUTION) / LOG_SCALE
+        label = jnp.stack([p_y, jnp.ones_like(p_y), p_y, floored])
         of_label = activation(_dense(params, "class", label))
         of_label -= activation(of_p[..., 0] * p_y[None] + _along_first(biases, p.ndim))
         return _mlp(params, jnp.sum(plain, axis=-1) + of_label)

@@ -107,6 +107,43 @@ def _minimisers(loss: Loss, q: jax.Array) -> jax.Array:
     return jax.nn.softmax(z)
 
 
+def largest_rise(loss: Loss, num_classes: int = 10) -> float:
+    """How far ``loss`` rises as the label's probability grows: 0 if it never does, and else < 1.
+
+    The label's log-odds go from -10**4 to 10**4 while the ratios of the other classes stay what
+    they are, along 64 such rays; all of them end in certainty, so a loss that does not rise is
+    least there. What it rises is counted as a share of its range between log-odds of -20 and 20.
+
+    Args:
+      loss: unreduced, ``loss(logits, integer labels)``.
+      num_classes: number of classes.
+
+    >>> from edl_jax.losses import LOSSES
+    >>> largest_rise(LOSSES["gce"]), round(largest_rise(LOSSES["label_smoothing"]), 2)
+    (0.0, 1.0)
+    """
+    far = np.array([1e2, 1e3, 1e4])
+    odds = jnp.asarray(np.concatenate([-far[::-1], np.linspace(-40, 40, 321), far]), jnp.float32)
+    shape_key, size_key = jax.random.split(jax.random.key(0))
+    # The others from nearly equal to one that leads by far.
+    others = jax.random.normal(shape_key, (64, num_classes), jnp.float32)
+    others *= jnp.exp(1.5 * jax.random.normal(size_key, (64, 1), jnp.float32))
+    labels = jnp.arange(64) % num_classes
+    is_label = jax.nn.one_hot(labels, num_classes, dtype=bool)
+    others -= jax.nn.logsumexp(others, axis=-1, keepdims=True, where=~is_label)
+
+    @jax.jit
+    def on_rays(loss: Loss) -> jax.Array:
+        logits = jnp.where(is_label[:, None], odds[:, None], others[:, None])
+        values = loss(logits, jnp.broadcast_to(labels[:, None], logits.shape[:-1]))
+        middle = jnp.where(jnp.abs(odds) <= 20, values, jnp.nan)
+        rise = jnp.max(values - jax.lax.cummin(values, axis=1))
+        # A loss that rises by more than it falls counts as one that does not fall.
+        return jnp.minimum(rise / (jnp.nanmax(middle) - jnp.nanmin(middle)), 1.0)
+
+    return float(on_rays(as_pytree(loss)))
+
+
 class Properties(NamedTuple):
     """What can be said of a loss without training with it; see :func:`measure_properties`.
 
@@ -115,6 +152,7 @@ class Properties(NamedTuple):
         or rounding for a class-symmetric loss.
       monotonicity: share of the predictions of a mixture whose gradient in the true logit is
         negative; 1 for a loss that always prefers a larger p_y.
+      rise: how far the loss rises as p_y grows, as a share of its range; see :func:`largest_rise`.
       calibration: share of random label distributions q for which a minimiser of E_q L keeps q's
         most probable class; 1 for a classification-calibrated loss.
       properness_gap: mean ``|argmin_p E_q L - q|`` over random q, Euclidean; 0 for a proper loss.
@@ -128,6 +166,7 @@ class Properties(NamedTuple):
 
     permutation_error: float
     monotonicity: float
+    rise: float
     calibration: float
     properness_gap: float
     symmetry_gap: float
@@ -140,6 +179,7 @@ class Properties(NamedTuple):
 PROPERTY_TITLES = {
     "permutation_error": "relabelling error",
     "monotonicity": "share with negative true-logit gradient",
+    "rise": "largest rise as p_y grows",
     "calibration": "minimiser keeps argmax q",
     "properness_gap": "properness gap",
     "symmetry_gap": "symmetry gap",
@@ -189,6 +229,7 @@ def measure_properties(loss: Loss, num_classes: int = 10) -> Properties:
             jnp.max(jnp.abs(relabelled - values) / jnp.maximum(jnp.abs(values), floor))
         ),
         monotonicity=float(jnp.mean(of_label < 0, where=p_y < 0.999)),
+        rise=largest_rise(loss, num_classes),
         calibration=float(jnp.mean(jnp.argmax(minimisers, -1) == jnp.argmax(q, -1))),
         properness_gap=float(jnp.mean(jnp.linalg.norm(minimisers - q, axis=-1))),
         symmetry_gap=float(jnp.std(jnp.sum(by_label, -1)) / (num_classes * jnp.std(values))),

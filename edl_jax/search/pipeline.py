@@ -13,7 +13,7 @@ from edl_jax.config import EvolutionConfig
 from edl_jax.errors import EdlError
 from edl_jax.losses.learned import LearnedLoss, make_learned_loss
 from edl_jax.losses.networks import NetworkSpec, Params
-from edl_jax.objective.properties import PROFILE_POINTS, loss_profile
+from edl_jax.objective.properties import PROFILE_POINTS, largest_rise, loss_profile
 from edl_jax.objective.ranking import HeldOut, held_out
 from edl_jax.objective.rehearsal import rehearse
 from edl_jax.search.engine import (
@@ -106,9 +106,9 @@ def evolve(
 
     Raises:
       EdlError: ``restore`` gave a state that no chunk of this search ends with, or what was evolved
-        does not descend as far as cross-entropy.
+        does not descend as far as cross-entropy, or rises by more than ``config.max_rise``.
 
-    >>> config = EvolutionConfig(population_size=8, num_generations=4, batch_size=64, width=4)
+    >>> config = EvolutionConfig(population_size=16, num_generations=40, batch_size=64, width=4)
     >>> loss, figures = evolve(config)
     >>> loss(jnp.zeros((2, 10)), jnp.array([0, 1])).shape
     (2,)
@@ -140,14 +140,14 @@ def evolve(
         now = min(float(agreement(p, monitor_key).discordance) for p in searches(state))
         on_chunk(Chunk(generation, jax.device_get(info), now, state))
 
-    spec = NetworkSpec(config.network, config.width, config.num_classes)
-    frozen, rehearsed = _freeze(spec, searches(state), on_stage)
+    frozen, rehearsed = _freeze(config, searches(state), on_stage)
     final = agreement(frozen.params, final_key)
     _, gradients = loss_profile(frozen, PROFILE_POINTS, config.num_classes)
     figures = {
         "held_out_discordance": float(final.discordance),
         "held_out_tau": float(final.tau),
         "scale": float(frozen.scale),
+        "largest_rise": largest_rise(frozen, config.num_classes),
         "logit_gradient": dict(zip(map(str, PROFILE_POINTS), gradients.tolist(), strict=True)),
         "cross_entropy_logit_gradient": {str(p): p - 1 for p in PROFILE_POINTS},
         **rehearsed,
@@ -158,16 +158,16 @@ def evolve(
 
 
 def _freeze(
-    spec: NetworkSpec, candidates: list[Params], on_stage: Callable[[str], None]
+    config: EvolutionConfig, candidates: list[Params], on_stage: Callable[[str], None]
 ) -> tuple[LearnedLoss, dict[str, list[float]]]:
     """One candidate as a loss; of several the one that rehearses best, and their scores."""
     if len(candidates) == 1:
-        return make_learned_loss(spec, candidates[0]), {}
+        return _checked_loss(config, candidates[0]), {}
     losses: list[LearnedLoss] = []
     failure = EdlError("nothing was evolved")
     for params in candidates:
         try:
-            losses.append(make_learned_loss(spec, params))
+            losses.append(_checked_loss(config, params))
         except EdlError as error:
             failure = error
     if not losses:
@@ -177,3 +177,17 @@ def _freeze(
         on_stage(f"rehearsing loss {i + 1} of {len(losses)}")
         scores.append(float(rehearse(loss).mean()))
     return losses[scores.index(max(scores))], {"rehearsed_accuracies": scores}
+
+
+def _checked_loss(config: EvolutionConfig, params: Params) -> LearnedLoss:
+    """``params`` as a loss, unless it prefers, anywhere, that the label is less probable."""
+    spec = NetworkSpec(config.network, config.width, config.num_classes)
+    loss = make_learned_loss(spec, params)
+    rise = largest_rise(loss, config.num_classes)
+    if not rise <= config.max_rise:
+        raise EdlError(
+            f"what was evolved rises by {rise:.1%} of its range as the label's probability grows, "
+            f"more than max_rise {config.max_rise}: evolve for more generations, or from another "
+            "seed"
+        )
+    return loss

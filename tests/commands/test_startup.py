@@ -136,7 +136,9 @@ def homeless(tmp_path_factory, toy_data_dir):
     return run
 
 
-TINY = "--population-size 8 --num-generations 2 --batch-size 32 --num-classes 3 --width 4"
+TINY = (
+    "--max-rise 1 --population-size 8 --num-generations 2 --batch-size 32 --num-classes 3 --width 4"
+)
 LINES = {
     "pretrain": f"pretrain --output-dir a {TINY}",
     "transfer": "transfer --loss gce a --output-dir b --data-dir DATA --dataset toy_colours"

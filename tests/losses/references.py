@@ -63,7 +63,7 @@ def label_features(logits, label):
     """What a symmetric network reads of a prediction and its label; a lone class has no other."""
     log_p = log_probs(logits)
     p, log_other = np.exp(log_p), np.max(np.delete(log_p, label), initial=-1e6)
-    logs = [log_p[label] / 8, log_other / 8]
+    logs = [max(x, np.log(2.0**-24)) / 8 for x in (log_p[label], log_other)]
     return np.array([p[label], np.exp(log_other), *logs, -np.sum(p * log_p), np.sum(p**2)])
 
 
@@ -81,7 +81,9 @@ def network_loss(name, params, logits, label):
     elif name == "concat":
         x = np.concatenate([p, y])
     else:
-        of_classes = layer("class", np.stack([p, y, y * p, y * log_p / 8], axis=-1))
+        of_classes = layer(
+            "class", np.stack([p, y, y * p, y * np.maximum(log_p, np.log(2.0**-24)) / 8], axis=-1)
+        )
         x = np.sum(activation(of_classes) - activation(layer("class", np.zeros(4))), axis=0)
     x = activation(layer("mlp/1", activation(layer("mlp/0", x))))
     return np.logaddexp(0, layer("mlp/2", x)[0])

@@ -254,6 +254,33 @@ def test_label_features_are_right_at_ties(label):
     np.testing.assert_allclose(features.T, expected, rtol=1e-5)
 
 
+TIED = [[2, 2, 0, 0], [1, 1, 1, 1], [0, 0, 0, -3], [0, 2, 2, -1], [3, 1, 1, 1]]
+
+
+@every_free_network
+def test_classes_that_tie_are_pushed_alike(name):
+    """An order of the classes is no reason to push one of two and not the other."""
+    net = made(name, 4)
+    logits = np.array(TIED, np.float32)
+    for label in range(4):
+        _, gradient = differentiate(
+            net.apply, random_params(net), logits, np.full(len(TIED), label)
+        )
+        for row, pushed in zip(TIED, np.asarray(gradient), strict=True):
+            for value in {row[k] for k in range(4) if k != label}:
+                tied = [k for k in range(4) if row[k] == value and k != label]
+                np.testing.assert_allclose(pushed[tied], pushed[tied].mean(), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["symmetric", "deepset", "concat"])
+def test_nothing_changes_beyond_what_a_probability_resolves(name):
+    far, farther = (1e2 * np.eye(3, dtype=np.float32), 1e4 * np.eye(3, dtype=np.float32))
+    for label in range(3):
+        labels = np.full(3, label)
+        found = (network(name, 3)(logits, labels) for logits in (far, farther))
+        np.testing.assert_allclose(*found, rtol=1e-6)
+
+
 # --- parameters --------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ from scipy.stats import kendalltau
 
 from edl_jax.losses.handmade import LOSSES
 from edl_jax.losses.learned import SHIPPED, load_loss
-from edl_jax.objective.properties import loss_profile
+from edl_jax.objective.properties import largest_rise, loss_profile
 from tests.losses.examples import call, gradient
 
 
@@ -45,6 +45,16 @@ def test_the_shipped_loss_and_its_gradient_are_finite_for_logits_of_ten_thousand
     for label in range(3):
         assert np.isfinite(call(shipped, logits, jnp.full(5, label))).all()
         assert np.isfinite(gradient(shipped, logits, jnp.full(5, label))).all()
+
+
+@pytest.mark.parametrize("num_classes", [2, 3, 10, 100, 1000])
+def test_the_shipped_loss_prefers_a_larger_p_y_up_to_certainty(shipped, num_classes):
+    assert largest_rise(shipped, num_classes) < 0.01
+
+    certain = jnp.zeros((1, num_classes)).at[0, 0].set(1e4)
+    logits, _ = pairs(num_classes)
+    least = np.asarray(call(shipped, 4 * logits, jnp.zeros(len(logits), int))).min()
+    assert call(shipped, certain, jnp.zeros(1, int))[0] <= least + 1e-3
 
 
 def test_descent_on_the_shipped_loss_always_raises_the_true_logit():

@@ -14,6 +14,7 @@ from edl_jax.objective.properties import (
     PROPERTY_TITLES,
     SHAPE_TICKS,
     Properties,
+    largest_rise,
     loss_profile,
     loss_shape,
     measure_properties,
@@ -111,6 +112,31 @@ def test_a_loss_upside_down_is_neither_monotone_nor_calibrated():
 
     assert found.monotonicity == 0.0
     assert found.calibration < 0.5
+
+
+@pytest.mark.parametrize("num_classes", [2, 10, 1000])
+@pytest.mark.parametrize("name", ["cross_entropy", "gce", "one_minus_p", "focal", "nce_rce"])
+def test_losses_that_prefer_a_larger_p_y_everywhere_do_not_rise(name, num_classes):
+    assert largest_rise(LOSSES[name], num_classes) < 1e-5
+
+
+def test_the_rise_of_a_loss_is_a_share_of_its_range():
+    def with_a_bump(logits, labels):  # from 1 down to 0, but up by 0.25 on its way
+        p_y = jnp.exp(jnp.take_along_axis(jax.nn.log_softmax(logits), labels[..., None], -1))[
+            ..., 0
+        ]
+        return jnp.interp(p_y, jnp.array([0.0, 0.2, 0.8, 1.0]), jnp.array([1.0, 0.25, 0.5, 0.0]))
+
+    assert largest_rise(with_a_bump, K) == pytest.approx(0.25, abs=0.02)
+    assert largest_rise(lambda z, y: -LOSSES["cross_entropy"](z, y), K) == 1.0
+
+
+def test_a_loss_that_rises_near_certainty_alone_is_found_out():
+    def log_odds(logits, labels):  # as an unbounded feature does
+        at = jnp.take_along_axis(logits, labels[..., None], -1)[..., 0]
+        return LOSSES["cross_entropy"](logits, labels) + 0.01 * jnp.maximum(at - 20.0, 0.0)
+
+    assert largest_rise(log_odds, K) == 1.0
 
 
 def test_a_loss_that_knows_the_classes_by_name_is_not_permutation_invariant():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edl_jax import LOSSES, load_loss
+from edl_jax.config import EvolutionConfig
 from edl_jax.objective import rehearsal
 from edl_jax.objective.rehearsal import (
     NUM_CLASSES,
@@ -76,7 +77,7 @@ def test_of_several_searches_the_loss_that_rehearses_best_is_frozen(monkeypatch,
     scores = iter([0.2 + 0.1 * (i == best) for i in range(2)])
     monkeypatch.setattr(pipeline, "rehearse", lambda loss: jnp.full((2, 3), next(scores)))
     stages = []
-    frozen, figures = pipeline._freeze(shipped[0].spec, candidates, stages.append)
+    frozen, figures = pipeline._freeze(EvolutionConfig(), candidates, stages.append)
 
     np.testing.assert_array_equal(frozen.params["mlp/2/biases"], candidates[best]["mlp/2/biases"])
     assert int(np.argmax(figures["rehearsed_accuracies"])) == best

@@ -23,7 +23,7 @@ def runs(tmp_path_factory, toy_data_dir):
 def make_runs(parent, toy_data_dir):
     first, second, trained = (parent / name for name in NAMES)
     tiny = "--population-size 8 --num-generations 10 --batch-size 32 --num-classes 3 --width 4"
-    other = "--objective.proper-ranking 0 --mutation chaotic"
+    other = "--max-rise 1 --objective.proper-ranking 0 --mutation chaotic"
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         pretrain.command([*tiny.split(), *other.split(), "--output-dir", str(first)])
     assert printed.getvalue().splitlines()[-1] == f"See it: {report.PROG} {first}"

@@ -21,6 +21,7 @@ SMALL = {"network": "taylor", "population_size": 16, "batch_size": 32, "num_clas
 CLEAN = ObjectiveConfig(proper_ranking=0.0)
 OPTIONS = [
     "--num-generations=10",
+    "--max-rise=1",
     "--objective.proper-ranking=0",
     *(f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()),
 ]
