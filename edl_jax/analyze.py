@@ -1,4 +1,4 @@
-"""Print the properties of losses side by side, and draw their shapes."""
+"""Print the properties and certificates of losses side by side, and draw their shapes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,12 @@ class AnalyzeConfig:
         require_int("num_classes", self.num_classes, 2, 1000)
 
 
+def _cell(value: object) -> str:
+    if isinstance(value, tuple):
+        return " ".join(map(str, value)) or "none"
+    return f"{value:.3g}" if isinstance(value, float) else "none" if value is None else str(value)
+
+
 def command(args: list[str] | None = None) -> None:
     """Run the command line ``args``."""
     config = cli.parse(AnalyzeConfig, args, prog=PROG)
@@ -41,6 +47,7 @@ def command(args: list[str] | None = None) -> None:
 
     from edl_jax import plots
     from edl_jax.losses.learned import resolve_loss
+    from edl_jax.objective.certificates import CERTIFICATE_TITLES, certify
     from edl_jax.objective.properties import PROPERTY_TITLES, measure_properties
 
     sources = list(dict.fromkeys(config.losses))
@@ -51,19 +58,21 @@ def command(args: list[str] | None = None) -> None:
         except OSError as error:
             raise not_writable("output_dir", config.output_dir, error) from error
 
-    measured = {name: measure_properties(loss, config.num_classes) for name, loss in losses.items()}
+    num_classes = config.num_classes
+    properties = [measure_properties(loss, num_classes) for loss in losses.values()]
+    certificates = [certify(loss, num_classes) for loss in losses.values()]
     drawn = []
     if config.output_dir is not None:
         drawn = [config.output_dir / name for name in ("gradient_profile.png", "simplex.png")]
-        plots.loss_shape(losses, drawn[0], config.num_classes)
+        plots.loss_shape(losses, drawn[0], num_classes)
         plots.simplex(losses, drawn[1])
-    table = Table(title=f"Properties at {config.num_classes} classes", title_justify="left")
+    table = Table(title=f"Properties at {num_classes} classes", title_justify="left")
     table.add_column("property")
     for name in losses:
         table.add_column(name, justify="right")
-    for field, title in PROPERTY_TITLES.items():
-        values = (getattr(row, field) for row in measured.values())
-        table.add_row(title, *(f"{v:.3g}" if isinstance(v, float) else str(v) for v in values))
+    for rows, titles in ((properties, PROPERTY_TITLES), (certificates, CERTIFICATE_TITLES)):
+        for field, title in titles.items():
+            table.add_row(title, *(_cell(getattr(row, field)) for row in rows))
     show(table)
     if drawn:
         print("Drawn: " + ", ".join(map(str, drawn)))

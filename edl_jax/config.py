@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from edl_jax.errors import plain_numbers, require, require_int, require_number, require_one_of
 
-Network = Literal["symmetric", "deepset", "concat", "taylor"]
+Network = Literal["symmetric", "deepset", "concat", "taylor", "monotone"]
 MutationName = Literal["gaussian", "chaotic"]
 Marginal = Literal["map", "uniform", "normal"]
 Dynamics = Literal["chaotic", "shuffled", "iid"]
@@ -35,6 +35,23 @@ MAPS = (
     "circle",
     "henon",
     "logistic_float32",
+)
+REGIMES = (
+    "short_clean",
+    "short_noisy",
+    "middle_clean",
+    "long_clean",
+    "long_noisy",
+    "normalised_clean",
+    "normalised_noisy",
+    "convolutional_clean",
+    "convolutional_noisy",
+    "adam_noisy",
+    "many_clean",
+    "many_noisy",
+    "two_noisy",
+    "class_noisy",
+    "instance_noisy",
 )
 MUTATIONS, MARGINALS, ACTS_ON = get_args(MutationName), get_args(Marginal), get_args(ActsOn)
 DYNAMICS, ORBITS, SCHEDULES = get_args(Dynamics), get_args(Orbits), get_args(Schedule)
@@ -137,6 +154,8 @@ class ObjectiveConfig:
     """Weight of ranking consistency in expectation over a label distribution q, by KL(q||p)."""
     trainability: float = 0.0
     """Weight of 1 - mean p_y after a few normalised steps of logit descent under the loss."""
+    rehearsal: float = 0.0
+    """Weight of falling behind cross-entropy in rehearsal: students trained on synthetic tasks."""
     label_noise: float = 0.4
     """Rate at which noisy_ranking replaces a label by a uniformly random class."""
     severity: Severity = "log_prob"
@@ -146,14 +165,42 @@ class ObjectiveConfig:
 
     def __post_init__(self) -> None:
         plain_numbers(self)
-        for name in ("clean_ranking", "noisy_ranking", "proper_ranking", "trainability"):
+        terms = ("clean_ranking", "noisy_ranking", "proper_ranking", "trainability", "rehearsal")
+        for name in terms:
             require_number(f"objective.{name}", getattr(self, name), 0.0)
-        ranking = self.clean_ranking + self.noisy_ranking + self.proper_ranking
-        require(ranking > 0, "objective.clean_ranking", self.clean_ranking,
-                "a ranking term with a weight above 0")  # fmt: skip
+        orders = self.clean_ranking + self.noisy_ranking + self.proper_ranking + self.rehearsal
+        require(orders > 0, "objective.clean_ranking", self.clean_ranking,
+                "a ranking term or rehearsal with a weight above 0")  # fmt: skip
         require_number("objective.label_noise", self.label_noise, 0.0, 1.0)
         require_number("objective.margin", self.margin, 1e-6)
         require_one_of("objective.severity", self.severity, get_args(Severity))
+
+
+@dataclass(frozen=True)
+class RehearsalConfig:
+    """On what candidates are rehearsed, where ``objective.rehearsal`` has a weight."""
+
+    regimes: tuple[str, ...] = ("short_clean", "short_noisy", "middle_clean", "long_noisy")
+    """Kinds of task, student and training; see :mod:`edl_jax.objective.tasks`."""
+    num_tasks: int = 6
+    """Tasks of each regime, drawn afresh in each generation."""
+    rates: tuple[float, ...] = (0.3, 1.0)
+    """Learning rates, as multiples of one that serves cross-entropy in the regime."""
+    price: float = 3.0
+    """What falling behind cross-entropy in a regime costs, beside its part in the mean gain."""
+
+    def __post_init__(self) -> None:
+        plain_numbers(self)
+        distinct = 0 < len(self.regimes) == len(set(self.regimes))
+        names = " ".join(self.regimes)
+        require(distinct, "rehearsal.regimes", names, "at least one regime, each once")
+        for regime in self.regimes:
+            require_one_of("rehearsal.regimes", regime, REGIMES)
+        require_int("rehearsal.num_tasks", self.num_tasks, 1, 100_000)
+        require(len(self.rates) > 0, "rehearsal.rates", "", "at least one learning rate")
+        for rate in self.rates:
+            require_number("rehearsal.rates", rate, 1e-6, 1e6)
+        require_number("rehearsal.price", self.price, 0.0)
 
 
 @dataclass(frozen=True)
@@ -176,11 +223,14 @@ class EvolutionConfig:
     """Synthetic prediction-label pairs in a generation, shared by all candidates."""
     num_classes: int = 10
     """Classes of the synthetic pairs; symmetric and deepset losses then serve any number."""
+    more_classes: tuple[int, ...] = ()
+    """Further numbers of classes to judge candidates at, each with its share of the batch."""
     network: Network = "symmetric"
     """Loss network: MLP on class-symmetric features, deep set over classes, the paper's
-    MLP on [p, one-hot label], or TaylorGLO's polynomial."""
+    MLP on [p, one-hot label], TaylorGLO's polynomial, or steps in the label's log-odds that pass
+    from one shape to another as training goes on."""
     width: int = 16
-    """Hidden units in each of the network's two layers (taylor has none)."""
+    """Hidden units in each of the network's two layers; steps of monotone (taylor has none)."""
     mutation: MutationName = "gaussian"
     """Mutation operator of ES, Open_ES and SNES."""
     chaos: ChaosConfig = field(default_factory=ChaosConfig)
@@ -204,6 +254,8 @@ class EvolutionConfig:
     """Weights of the synthetic mixture's components."""
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     """Weights and settings of the objective's terms."""
+    rehearsal: RehearsalConfig = field(default_factory=RehearsalConfig)
+    """On what candidates are rehearsed, where objective.rehearsal is above 0."""
 
     def __post_init__(self) -> None:
         plain_numbers(self)
@@ -211,6 +263,14 @@ class EvolutionConfig:
         require_int("num_generations", self.num_generations, 1, 1_000_000_000)
         require_int("batch_size", self.batch_size, 16, 100_000_000)
         require_int("num_classes", self.num_classes, 2, 1_000_000)
+        for count in self.more_classes:
+            require_int("more_classes", count, 2, 1_000_000)
+        bound = self.network == "concat" and self.more_classes
+        require(not bound, "more_classes", " ".join(map(str, self.more_classes)),
+                "none with network concat, which is bound to num_classes")  # fmt: skip
+        counts = 1 + len(self.more_classes)
+        require(self.batch_size >= 16 * counts, "batch_size", self.batch_size,
+                f"at least 16 for each of {counts} numbers of classes")  # fmt: skip
         require_int("width", self.width, 1, 65_536)
         require_int("candidates_at_once", self.candidates_at_once, 0, 10_000_000)
         require_int("restart_after", self.restart_after, 0, 1_000_000_000)

@@ -29,6 +29,9 @@ def command(args: list[str] | None = None) -> None:
     """Run the command line ``args``."""
     config = cli.parse(PretrainConfig, args, prog=PROG, presets=PRESETS)
     if config.resume and config.output_dir and is_finished(config.output_dir):
+        from edl_jax.runs import checkpoint
+
+        checkpoint.remove(config.output_dir)  # a kill may have hit between result and tidying up
         print(f"{config.output_dir}: this run is finished, there is nothing to go on with")
         return
     if config.distributed:
@@ -105,6 +108,8 @@ def _run(
                 run.log(**row)
             best = float(chunk.info.best_fitness[-1])
             text = f"fitness {best:.4g}, discordance {chunk.discordance:.2%}"
+            if chunk.gains:
+                text += ", gains " + " ".join(f"{100 * g:+.1f}" for g in chunk.gains.values())
             progress.update(task, completed=chunk.generation, description=text)
             after_chunk(chunk)
 

@@ -36,8 +36,9 @@ class TransferConfig(RunOptions, TrainConfig):
     """
 
     loss: tuple[str, ...] = ("cross_entropy", "edl-base")
-    """Losses: names of hand-made or shipped ones, paths of learned ones, or
-    run directories of pretrain; each is compared with the first."""
+    """Losses: names of hand-made or shipped ones, hand-made ones with other
+    constants (gce:q=0.3), paths of learned ones, or run directories of
+    pretrain; each is compared with the first."""
     dataset: str = "cifar10"
     """Prepared set of TensorFlow Datasets: cifar10, cifar100, mnist,
     fashion_mnist, svhn_cropped, or any with labelled images of one size."""
@@ -83,6 +84,9 @@ def command(args: list[str] | None = None) -> None:
     """Run the command line ``args``."""
     config = cli.parse(TransferConfig, args, prog=PROG)
     if config.resume and config.output_dir and is_finished(config.output_dir):
+        from edl_jax.runs import checkpoint
+
+        checkpoint.remove(config.output_dir)  # a kill may have hit between result and tidying up
         print(f"{config.output_dir}: this run is finished, there is nothing to go on with")
         return
     settle(config.model)
@@ -99,8 +103,10 @@ def command(args: list[str] | None = None) -> None:
         there = start / user_path(path)
         return there if path_exists(there) else Path(path)
 
-    named = {*SHIPPED, *LOSSES}
-    losses = {name: resolve_loss(name if name in named else located(name)) for name in config.loss}
+    def named(loss: str) -> bool:
+        return loss in SHIPPED or loss.partition(":")[0] in LOSSES
+
+    losses = {name: resolve_loss(name if named(name) else located(name)) for name in config.loss}
     dataset = load(config.dataset, config.data_dir and located(config.data_dir))
     num_train = require_fit(dataset, losses, config, train_size=config.train_size)
     with (

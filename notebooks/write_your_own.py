@@ -17,10 +17,10 @@ import numpy as np
 import edl_jax
 from edl_jax import plots
 from edl_jax.losses.base import log_softmax
+from edl_jax.objective.fitness import Objective
 from edl_jax.objective.properties import loss_profile
 from edl_jax.objective.ranking import held_out, ranking_penalty
 from edl_jax.objective.synthetic import sample_pairs
-from edl_jax.objective.terms import Objective
 from edl_jax.strategies import Mutation, Strategy, es, keep_state, on_pytrees
 from edl_jax.strategies.mutation import gaussian
 

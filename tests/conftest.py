@@ -5,7 +5,7 @@ import os
 import shutil
 import struct
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,11 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 # A command makes devices of the processors, and so rounds otherwise; what it does is compared bit
 # for bit with what this process does.
 os.environ["JAX_NUM_CPU_DEVICES"] = "1"
+# JAX's strict modes, for the commands that tests start as well.
+os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
+os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
+# JAX would search each refusal's traceback for frames of its own, which takes longer than the rest.
+os.environ["JAX_TRACEBACK_FILTERING"] = "off"
 # What one test process has compiled, the others need not; the first of them makes the cache.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     _compilations = tempfile.mkdtemp(prefix="edl_jax-compilations-")
@@ -90,6 +95,26 @@ SLOW = (
     "tests/training/test_subsets.py::test_noise_rates",
 )
 
+# What compiles many programs that then run for a moment: here they are not optimised, which would
+# take most of the time. What is compared bit for bit is compiled in the same way on both sides.
+COMPILED_QUICKLY = (
+    "tests/benchmarks/test_accelerator.py",
+    "tests/commands/test_pretrain.py",
+    "tests/losses/test_arguments.py",
+    "tests/strategies/test_operators.py",
+    "tests/test_strict_modes.py",
+)
+
+# Outside of JAX's strict modes: what calls functions of optax and evosax that promote.
+PROMOTING = (
+    "tests/benchmarks/test_accelerator.py",
+    "tests/benchmarks/test_throughput.py",
+    "tests/docs/test_docs.py::test_the_block_runs",
+    "tests/docs/test_notebooks.py",
+    "tests/losses/test_handmade.py::test_values_of_optax",
+    "tests/strategies/test_evosax.py::test_a_search_is_evosaxs_to_the_bit",
+)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
@@ -97,16 +122,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
-@pytest.fixture(autouse=True)
-def _strict_modes(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The quick tier runs under JAX's strict modes; tests/test_strict_modes.py has the rest."""
-    if request.node.get_closest_marker("slow"):
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_quickly(request: pytest.FixtureRequest) -> Iterator[None]:
+    if not request.node.nodeid.startswith(COMPILED_QUICKLY):
         yield
         return
     import jax
 
-    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+        jax.clear_caches()
+        jax.config.update("jax_disable_most_optimizations", True)
         yield
+        jax.config.update("jax_disable_most_optimizations", False)
+        jax.clear_caches()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """What is promoted on purpose is so in the fixtures of a module too."""
+    if not item.nodeid.startswith(PROMOTING):
+        return (yield)
+    import jax
+
+    allow, standard = jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard")
+    with pytest.MonkeyPatch.context() as patch, allow, standard:
+        patch.delenv("JAX_NUMPY_RANK_PROMOTION")
+        patch.delenv("JAX_NUMPY_DTYPE_PROMOTION")
+        return (yield)
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ from evosax.problems import BBOBProblem
 
 from edl_jax.config import EvolutionConfig, Network, ObjectiveConfig
 from edl_jax.losses.networks import make_network
+from edl_jax.objective.fitness import make_objective
 from edl_jax.objective.ranking import held_out
-from edl_jax.objective.terms import make_objective
 
 
 class Problem(NamedTuple):

@@ -9,9 +9,9 @@ from torch.nn import functional
 
 from benchmarks.throughput.problem import Search, layout, shape_components, shuffled, unflatten
 from edl_jax.config import EvolutionConfig
-from edl_jax.losses.networks import LOG_RESOLUTION, LOG_SCALE
+from edl_jax.losses.features import LOG_RESOLUTION, LOG_SCALE
+from edl_jax.objective.fitness import SCALE_GUARD_WEIGHT
 from edl_jax.objective.ranking import NUM_PARTNERS
-from edl_jax.objective.terms import SCALE_GUARD_WEIGHT
 from edl_jax.startup import num_processors
 
 with warnings.catch_warnings():  # EvoTorch uses what PyTorch deprecates

@@ -16,9 +16,11 @@ from evosax.algorithms import Open_ES
 
 from benchmarks.throughput.problem import STEP_SIZE, Search
 from edl_jax.config import EvolutionConfig
-from edl_jax.losses.networks import activation, label_features, log_probs, make_network
+from edl_jax.losses.features import label_features, log_probs
+from edl_jax.losses.networks import activation, make_network
+from edl_jax.objective.fitness import Generation, make_objective
 from edl_jax.objective.synthetic import Pairs
-from edl_jax.objective.terms import Problem, make_objective
+from edl_jax.objective.terms import Problem
 from edl_jax.search.engine import make_evolution
 
 
@@ -53,7 +55,8 @@ def _on_pairs(
         nothing: Any = None
         pairs = Pairs(jnp.asarray(logits), jnp.asarray(labels))
         problem = Problem(pairs, nothing, nothing, nothing)
-        return np.asarray(fitness(jax.tree.map(jnp.asarray, population), problem))
+        drawn = Generation((problem,))
+        return np.asarray(fitness(jax.tree.map(jnp.asarray, population), drawn))
 
     return on_pairs
 

@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.common.results_file import Row
 from benchmarks.common.timing import log_log_slope, seconds
 from edl_jax.config import EvolutionConfig
-from edl_jax.objective.terms import make_objective
+from edl_jax.objective.fitness import make_objective
 from edl_jax.search.engine import make_evolution
 from edl_jax.startup import split_processors
 
@@ -67,7 +67,7 @@ def measure(config: EvolutionConfig, repeats: int, target: float) -> Row:
     after = resident("VmHWM")
     calls = max(1, round(target / seconds(lambda: run(state))))
     whole = [seconds(lambda: [run(state) for _ in range(calls)]) for _ in range(repeats)]
-    sample = jax.jit(lambda key: objective.sample(key).pairs)
+    sample = jax.jit(lambda key: objective.sample(key).problems[0].pairs)
     key = jax.random.key(0)
     seconds(lambda: sample(key))
     drawing = [seconds(lambda: sample(key)) for _ in range(50)]

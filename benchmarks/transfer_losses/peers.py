@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from edl_jax.errors import EdlError
 from edl_jax.losses.learned import LearnedLoss, make_learned_loss, resolve_loss
 from edl_jax.losses.networks import NetworkSpec, make_network
-from edl_jax.objective.terms import make_objective
+from edl_jax.objective.fitness import make_objective
 from edl_jax.search.pipeline import evolve
 from edl_jax.search.presets import PRESETS, evolution_config
 

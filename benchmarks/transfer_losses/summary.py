@@ -43,7 +43,11 @@ def summarise(rows: Sequence[Row]) -> list[Line]:
             group.setdefault(row["loss"], {})[row["seed"]] = row
     lines = []
     for (*where, protocol), losses in groups.items():
-        handmade = {name: _mean(losses[name], "test_accuracy") for name in losses if name in LOSSES}
+        handmade = {
+            name: _mean(losses[name], "test_accuracy")
+            for name in losses
+            if name.partition(":")[0] in LOSSES
+        }
         # Of one alone there is no best.
         best = max(handmade, key=lambda name: handmade[name] or 0.0) if len(handmade) > 1 else None
         for loss, seeds in losses.items():

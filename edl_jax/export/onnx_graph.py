@@ -4,18 +4,20 @@ Its inputs are ``logits``, float32 (batch, classes), and ``labels``: int64 class
 float32 class weights (batch, classes). Its output is ``losses``, float32 (batch), unreduced. The
 steps are those of :mod:`edl_jax.export.torch_loss`: a network works on L labels of each example at
 once, the one given, or, for class weights, every one. There is no gradient in it: what trains with
-ONNX graphs derives gradients itself.
+ONNX graphs derives gradients itself. A loss that reads how far training has come takes it from the
+examples of the call.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from edl_jax.losses import monotone
+from edl_jax.losses.features import LOG_RESOLUTION, LOG_SCALE, MIN_LOG_PROB
 from edl_jax.losses.learned import LearnedLoss
-from edl_jax.losses.networks import LOG_RESOLUTION, LOG_SCALE, MIN_LOG_PROB
 
 OPSET, IR_VERSION = 18, 8  # both of ONNX 1.13 (2022)
 FLOAT, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
@@ -109,7 +111,11 @@ def _losses(ops: _Ops, loss: LearnedLoss, soft_labels: bool) -> Name:
         known = ops.And(ops.GreaterOrEqual(y, 0), ops.Less(y, num_classes))
         y = ops.Where(known, y, 0)
     params = {name: np.asarray(array) for name, array in loss.params.items()}
-    losses = _NETWORKS[loss.spec.name](ops, params, log_p, y, classes)
+    if loss.spec.name == "monotone":
+        context = _context(ops, classes, soft_labels)
+        losses = _monotone(ops, params, log_p, y, classes, context)
+    else:
+        losses = _NETWORKS[loss.spec.name](ops, params, log_p, y, classes)
     losses = ops.Mul(losses, float(loss.scale))
     absent = ops.Equal(ops.GatherElements("logits", y, axis=1), -np.inf)
     if known is None:
@@ -126,6 +132,51 @@ def _log_softmax(ops: _Ops, logits: Name, classes: Name) -> Name:
     others = ops.Where(ops.Equal(classes, top), 0.0, ops.Exp(shifted))
     others = ops.ReduceSum(others, [-1], keepdims=1)
     return ops.Sub(shifted, ops.Log(ops.Add(others, 1.0)))
+
+
+def _context(ops: _Ops, classes: Name, soft_labels: bool) -> list[Name]:
+    """What :func:`edl_jax.losses.context.batch_context` gives, three scalars."""
+    absent = ops.Equal("logits", -np.inf)
+    given = "labels" if soft_labels else ops.Equal(ops.Unsqueeze("labels", [-1]), classes)
+    weights = ops.Where(absent, 0.0, ops.Cast(given, to=FLOAT))
+    total = ops.ReduceSum(weights, [-1])
+    number = ops.ReduceSum(ops.Cast(ops.Not(absent), to=FLOAT), [-1])
+    sound = ops.Or(ops.Less(ops.Abs("logits"), np.inf), absent)
+    counted = ops.And(ops.Greater(number, 1.0), ops.Greater(total, 0.0))
+    counted = ops.And(counted, ops.Equal(ops.ReduceMin(ops.Cast(sound, to=FLOAT), [-1]), 1.0))
+    count = ops.Max(ops.ReduceSum(ops.Cast(counted, to=FLOAT), keepdims=0), 1.0)
+    p = ops.Softmax(ops.Where(counted, "logits", 0.0), axis=-1)
+    p_y = ops.Div(ops.ReduceSum(ops.Mul(weights, p), [-1]), ops.Where(counted, total, 1.0))
+    chance = ops.Div(1.0, ops.Max(number, 2.0))
+
+    def mean(values: Name) -> Name:
+        return ops.Div(ops.ReduceSum(ops.Where(counted, values, 0.0), keepdims=0), count)
+
+    def relative(probability: Name) -> Name:
+        return mean(ops.Div(ops.Sub(probability, chance), ops.Sub(1.0, chance)))
+
+    distance = ops.Sub(p_y, mean(p_y))
+    spread = ops.Mul(2.0, ops.Sqrt(mean(ops.Mul(distance, distance))))
+    return [relative(ops.ReduceMax(p, [-1])), relative(p_y), spread]
+
+
+def _log_rival(ops: _Ops, log_p: Name, y: Name, classes: Name) -> Name:
+    """Log-probability of the most probable class but the label."""
+    top_class = ops.ArgMax(log_p, axis=-1, keepdims=1)
+    top = ops.GatherElements(log_p, top_class, axis=1)
+    others = ops.Where(ops.Equal(classes, top_class), 2 * MIN_LOG_PROB, log_p)
+    return ops.Where(ops.Equal(y, top_class), ops.ReduceMax(others, [-1]), top)
+
+
+def _log_rest(ops: _Ops, log_p: Name, log_p_y: Name, y: Name, classes: Name) -> Name:
+    """log(1 - p_y), exact also where p_y is 1 to float precision."""
+    top_class = ops.ArgMax(log_p, axis=-1, keepdims=1)
+    others = ops.Where(ops.Equal(classes, top_class), 2 * MIN_LOG_PROB, log_p)
+    second = ops.ReduceMax(others, [-1])
+    rest_of_top = ops.Log(ops.ReduceSum(ops.Exp(ops.Sub(others, second)), [-1]))
+    # Any other class has p <= 1/2. The bound only keeps infinity out of the branch not taken.
+    rest_of_others = ops.Log(ops.Sub(1.0, ops.Exp(ops.Min(log_p_y, -0.5))))
+    return ops.Where(ops.Equal(y, top_class), ops.Add(rest_of_top, second), rest_of_others)
 
 
 def _activation(ops: _Ops, x: Name) -> Name:
@@ -146,11 +197,7 @@ def _mlp(ops: _Ops, params: Params, x: Name) -> Name:
 def _symmetric(ops: _Ops, params: Params, log_p: Name, y: Name, classes: Name) -> Name:
     p = ops.Exp(log_p)
     log_p_y = ops.GatherElements(log_p, y, axis=1)
-    top_class = ops.ArgMax(log_p, axis=-1, keepdims=1)
-    top = ops.GatherElements(log_p, top_class, axis=1)
-    others = ops.Where(ops.Equal(classes, top_class), 2 * MIN_LOG_PROB, log_p)
-    second = ops.ReduceMax(others, [-1], keepdims=1)
-    log_other = ops.Where(ops.Equal(y, top_class), second, top)
+    log_other = _log_rival(ops, log_p, y, classes)
     features = (
         ops.Exp(log_p_y),
         ops.Exp(log_other),
@@ -198,6 +245,58 @@ def _taylor(ops: _Ops, params: Params, log_p: Name, y: Name, classes: Name) -> N
     p_y = ops.Exp(ops.GatherElements(log_p, y, axis=1))
     others = ops.Sub(ops.ReduceSum(polynomial(0.0, p), [-1]), polynomial(0.0, p_y))
     return ops.Neg(ops.Add(others, polynomial(1.0, p_y)))
+
+
+def _monotone(
+    ops: _Ops, params: Params, log_p: Name, y: Name, classes: Name, context: list[Name]
+) -> Name:
+    log_p_y = ops.GatherElements(log_p, y, axis=1)
+    log_rest = _log_rest(ops, log_p, log_p_y, y, classes)
+    present = ops.Greater(log_p, MIN_LOG_PROB)
+    number = ops.Max(ops.ReduceSum(ops.Cast(present, to=FLOAT), [-1]), 1.0)
+    others = ops.Max(ops.Sub(number, 1.0), 1.0)
+    share = ops.Exp(ops.Min(ops.Sub(_log_rival(ops, log_p, y, classes), log_rest), 0.0))
+    rival = ops.Sub(ops.Mul(share, others), 1.0)
+    rival = ops.Div(rival, ops.Max(ops.Sub(others, 1.0), 1.0))
+    floored = ops.Where(present, ops.Max(log_p, LOG_RESOLUTION), 0.0)
+    smoothing = ops.Neg(ops.Div(ops.ReduceSum(floored, [-1]), number))
+    smoothing = ops.Sub(smoothing, ops.Log(number))
+
+    before, after = (np.logaddexp(0, params[f"steps/{i}"]) for i in ("before", "after"))
+    width = monotone.LEAST_WIDTH + np.logaddexp(0, params["steps/width"])
+    place = monotone.MOST_LOG_ODDS * np.tanh(params["steps/place"] / 3)
+    relative = np.exp(-np.logaddexp(0, -params["steps/relative"]))
+    offset = ops.Sub(ops.Mul(ops.Unsqueeze(ops.Log(others), [-1]), relative), place)
+    log_loss = np.logaddexp(0, params["log_loss/after"][0])
+    low, high = np.maximum(params["smoothing"], 0)
+
+    def gate(context: Iterable[Input]) -> Name:
+        opened: Input = -params["gate/threshold"][0]
+        for weight, value in zip(params["gate/weights"], context, strict=True):
+            opened = ops.Add(opened, ops.Mul(weight, value))
+        return ops.Sigmoid(ops.Mul(opened, monotone.GATE_SHARPNESS))
+
+    def passing(opened: Name, before: Input, after: Input) -> Name:
+        return ops.Add(ops.Mul(ops.Sub(1.0, opened), before), ops.Mul(opened, after))
+
+    def ahead(log_odds: Name) -> Name:
+        lead = ops.Add(ops.Unsqueeze(log_odds, [-1]), offset)
+        return ops.Sigmoid(ops.Neg(ops.Div(lead, width)))
+
+    opened = gate(context)
+    log_odds = ops.Add(ops.Sub(log_p_y, log_rest), ops.Mul(rival, params["rival"][0]))
+    heights = ops.Mul(ops.Mul(passing(opened, before, after), 4 * width), ahead(log_odds))
+    value = ops.ReduceSum(heights, [-1], keepdims=0)
+    value = ops.Sub(value, ops.Mul(passing(opened, 1.0, log_loss), log_p_y))
+    value = ops.Add(value, ops.Mul(passing(opened, low, high), smoothing))
+
+    at_start = gate((0.0, 0.0, 0.0))
+    certain = ops.Div(ops.Sub(number, 1.0), number)
+    passed = ahead(ops.Neg(ops.Log(others)))
+    slopes = ops.Mul(ops.Mul(4.0, passed), ops.Sub(1.0, passed))
+    slope = ops.ReduceSum(ops.Mul(passing(at_start, before, after), slopes), [-1], keepdims=0)
+    slope = ops.Add(slope, ops.Mul(passing(at_start, 1.0, log_loss), certain))
+    return ops.Div(ops.Mul(value, certain), ops.Max(slope, 1e-30))
 
 
 _NETWORKS = {"symmetric": _symmetric, "deepset": _deepset, "concat": _concat, "taylor": _taylor}

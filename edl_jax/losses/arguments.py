@@ -74,6 +74,7 @@ def read_examples(
     logits = _classes_last(logits, axes)
     logits = logits.astype(jnp.float64 if logits.dtype == jnp.float64 else jnp.float32)
     if soft:
+        labels = labels.astype(int) if labels.dtype == bool else labels
         weights = jnp.where(present, _classes_last(labels, axes), 0)
         return Examples(logits, present, None, None, weights)
     ids = labels.astype(int)  # a narrow dtype may hold neither the number of classes nor its sums

@@ -1,7 +1,7 @@
 """What every loss is, and the few functions that all code about losses needs."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -17,11 +17,30 @@ Axis = int | tuple[int, ...] | None
 them in this order, or, None, on all."""
 
 
+class Context(NamedTuple):
+    """How far a classifier has come: 0 at chance, 1 where it is certain (and right).
+
+    Attributes:
+      confidence: mean of the largest probability, relative to chance.
+      agreement: mean of the label's probability, relative to chance; below 0 for a classifier that
+        is worse than chance.
+      spread: twice the standard deviation of the label's probability, from 0 to about 1.
+
+    *Relative to chance* is (p - 1/K) / (1 - 1/K), with K the classes that are present. Each is a
+    float scalar, or of a shape that broadcasts to the losses'.
+    """
+
+    confidence: jax.Array
+    agreement: jax.Array
+    spread: jax.Array
+
+
 class FullLoss(Protocol):
     """A loss in optax's convention, as :class:`LearnedLoss` and :class:`Handmade` are.
 
     Labels are integers, one-hot or soft; ``axis`` is that of the classes, and where ``where`` is
-    False a class, or a whole example, is absent. Losses are not reduced.
+    False a class, or a whole example, is absent. Losses are not reduced. A loss that reads how far
+    training has come takes it from the examples of the call, or from ``context``.
     """
 
     def __call__(
@@ -30,6 +49,8 @@ class FullLoss(Protocol):
         labels: ArrayLike,
         axis: Axis = -1,
         where: ArrayLike | None = None,
+        *,
+        context: Context | None = None,
     ) -> jax.Array: ...
 
 
@@ -53,7 +74,9 @@ def log_softmax(logits: jax.Array) -> jax.Array:
 def every_label(loss: Loss, logits: jax.Array) -> jax.Array:
     """The loss of each prediction under each label: (..., num_classes), label on the last axis.
 
-    >>> every_label(lambda logits, labels: labels + logits[..., 0], jnp.array([[5.0, 7.0]]))
+    >>> def loss(logits, labels):
+    ...     return labels.astype(logits.dtype) + logits[..., 0]
+    >>> every_label(loss, jnp.array([[5.0, 7.0]]))
     Array([[5., 6.]], dtype=float32)
     """
     num_classes = logits.shape[-1]

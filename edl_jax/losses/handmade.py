@@ -1,7 +1,8 @@
 """The hand-made classification losses that evolved losses are compared with.
 
 ``LOSSES`` maps each name to a :class:`Handmade` loss, ``loss(logits, labels, axis=-1, where=None)``
-in optax's convention. What a loss is stands once, in a *definition*
+in optax's convention, and :func:`variant` makes one with other constants, also by its name. What a
+loss is stands once, in a *definition*
 ``definition(log_p_y, classes, **constants)``: the loss at every label whose log-probability is
 given, with whatever the loss needs to know of the other classes. Integer labels gather one
 ``log_p_y`` an example; soft labels q ask for all K and take the expectation
@@ -19,53 +20,55 @@ last two need one-hot labels, and a -inf logit makes all three infinite or NaN.
 """
 
 import dataclasses
-import functools
+import inspect
 import math
-from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from edl_jax.errors import EdlError, did_you_mean
 from edl_jax.losses.arguments import read_examples
-from edl_jax.losses.base import Axis
-
-
-class Classes(NamedTuple):
-    """The predicted distribution, as a definition sees it.
-
-    Attributes:
-      log_p: finite log-probabilities, ``[..., K]``; what stands for an absent class has no meaning.
-      present: the classes that take part, boolean ``[..., K]``, at least one in each row.
-    """
-
-    log_p: jax.Array
-    present: jax.Array
-
-    def sum(self, function: Callable[[jax.Array], jax.Array]) -> jax.Array:
-        """The sum of ``function(log_p)`` over the present classes, ``[..., 1]``."""
-        return jnp.sum(function(self.log_p), axis=-1, keepdims=True, where=self.present)
-
-
-Definition = Callable[..., jax.Array]
+from edl_jax.losses.base import Axis, Context
+from edl_jax.losses.definitions import (
+    Classes,
+    Definition,
+    baikal,
+    brier,
+    cross_entropy,
+    focal,
+    label_smoothing,
+    one_minus_p,
+    poly1,
+)
+from edl_jax.losses.noise_robust import (
+    anl_ce,
+    eps_softmax_mae,
+    gce,
+    gce_logit_bias,
+    jal_ce,
+    nce_agce,
+    nce_rce,
+    symmetric_ce,
+)
+from edl_jax.losses.tempered import bi_tempered
 
 
 @dataclasses.dataclass(frozen=True)
 class Handmade:
     """A loss from the literature, a drop-in for optax's cross-entropy; hashable.
 
-    A variant with other constants is ``Handmade(name, functools.partial(definition, ...))``.
+    One with other constants is what :func:`variant` makes.
 
     Attributes:
-      name: its name in ``LOSSES``.
+      name: its name in ``LOSSES``, or that with its constants.
       definition: the loss as a function of log-probabilities; its docstring gives the formula and
         the paper.
 
     >>> logits = jnp.array([[2.0, 0.0, -1.0], [0.5, 0.5, 0.5]])
     >>> print(jnp.array_str(LOSSES["one_minus_p"](logits, jnp.array([0, 2])), precision=3))
     [0.156 0.667]
-    >>> quadratic = Handmade("quadratic", functools.partial(gce, q=2.0))
+    >>> quadratic = variant("gce:q=2")
     >>> soft_labels = jnp.array([[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]])
     >>> print(jnp.array_str(quadratic(logits, soft_labels), precision=3))
     [0.144 0.444]
@@ -80,6 +83,8 @@ class Handmade:
         labels: ArrayLike,
         axis: Axis = -1,
         where: ArrayLike | None = None,
+        *,
+        context: Context | None = None,
     ) -> jax.Array:
         """The loss of every example, in nats where the loss has a unit; not reduced.
 
@@ -92,6 +97,7 @@ class Handmade:
             id is a flat index into them, in the order of the tuple.
           where: boolean; False is an absent class. Of ``logits.shape``, or of the result's shape
             for whole examples, as optax has it; an axis of size 1 is broadcast.
+          context: ignored, since no loss here depends on how far training has come.
 
         Returns:
           An array of ``logits.shape`` without ``axis``; float32, or float64 for float64 logits
@@ -133,141 +139,15 @@ def _centre(logits: jax.Array, present: jax.Array) -> tuple[jax.Array, jax.Array
     return centred, log_total, taking_part
 
 
-def cross_entropy(log_p_y: jax.Array, classes: Classes) -> jax.Array:
-    """-log p_y."""
-    return -log_p_y
+@dataclasses.dataclass(frozen=True)
+class _WithConstants:
+    """A definition with some of its constants given; equal to another with the same ones."""
 
+    definition: Definition
+    constants: tuple[tuple[str, float], ...]
 
-def label_smoothing(log_p_y: jax.Array, classes: Classes, alpha: float = 0.1) -> jax.Array:
-    """Cross-entropy to (1 - alpha) one-hot + alpha uniform (Szegedy et al., arXiv 1512.00567)."""
-    uniform = classes.sum(jnp.negative) / classes.sum(jnp.ones_like)
-    return -(1 - alpha) * log_p_y + alpha * uniform
-
-
-def focal(log_p_y: jax.Array, classes: Classes, gamma: float = 2) -> jax.Array:
-    """-(1 - p_y)**gamma log p_y, gamma >= 0 (Lin et al., arXiv 1708.02002, eq. 4)."""
-    # A power below 1 has no derivative at 0, where p_y = 1.
-    miss = jnp.maximum(one_minus_p(log_p_y, classes), jnp.finfo(log_p_y.dtype).tiny)
-    return -(miss**gamma) * log_p_y
-
-
-def poly1(log_p_y: jax.Array, classes: Classes, epsilon: float = 1.0) -> jax.Array:
-    """-log p_y + epsilon (1 - p_y) (Leng et al., PolyLoss, arXiv 2204.12511)."""
-    return -log_p_y + epsilon * one_minus_p(log_p_y, classes)
-
-
-def brier(log_p_y: jax.Array, classes: Classes) -> jax.Array:
-    """||p - one-hot y||**2 = (1 - p_y)**2 + sum_{k != y} p_k**2 (Brier 1950)."""
-    others = classes.sum(lambda log_p: jnp.exp(2 * log_p)) - jnp.exp(2 * log_p_y)
-    return one_minus_p(log_p_y, classes) ** 2 + others
-
-
-def one_minus_p(log_p_y: jax.Array, classes: Classes) -> jax.Array:
-    """1 - p_y, half of sum |p - one-hot y|, "MAE" (Ghosh et al. 2017, arXiv 1712.09482)."""
-    return -jnp.expm1(log_p_y)
-
-
-def gce(log_p_y: jax.Array, classes: Classes, q: float = 0.7) -> jax.Array:
-    """(1 - p_y**q) / q; q = 0 is cross-entropy (Zhang and Sabuncu, arXiv 1805.07836)."""
-    return -_tempered_log(log_p_y, 1 - q)
-
-
-def reverse_ce(log_p_y: jax.Array, classes: Classes, log_zero: float = -4.0) -> jax.Array:
-    """-sum_k p_k log(one-hot y)_k = -A (1 - p_y), A for log 0 (Wang et al., arXiv 1908.06112).
-
-    Code that clips the one-hot label at 1e-4 has A = log 1e-4 = -9.2 instead of -4.
-    """
-    return -log_zero * one_minus_p(log_p_y, classes)
-
-
-def symmetric_ce(
-    log_p_y: jax.Array, classes: Classes, alpha: float = 0.1, beta: float = 1.0
-) -> jax.Array:
-    """-alpha log p_y + beta reverse_ce, constants for CIFAR-10 (Wang et al., arXiv 1908.06112)."""
-    return -alpha * log_p_y + beta * reverse_ce(log_p_y, classes)
-
-
-def nce_rce(
-    log_p_y: jax.Array, classes: Classes, alpha: float = 1.0, beta: float = 1.0
-) -> jax.Array:
-    """alpha log p_y / sum_k log p_k + beta reverse_ce (Ma et al., arXiv 2006.13554)."""
-    # The sum is at least K log K, above 1 for any K > 1; the bound acts on a lone class only.
-    normaliser = jnp.maximum(classes.sum(jnp.negative), 1)
-    return -alpha * log_p_y / normaliser + beta * reverse_ce(log_p_y, classes)
-
-
-def bi_tempered(
-    log_p_y: jax.Array, classes: Classes, t1: float = 0.8, t2: float = 1.2
-) -> jax.Array:
-    """The bi-tempered logistic loss, t1 < 2 and t2 >= 1 (Amid et al., arXiv 1906.03361).
-
-    -log_t1 r_y - (1 - sum_k r_k**(2 - t1)) / (2 - t1), where r is the tempered softmax of the
-    logits: r_k = exp_t2(z_k - c), and c makes them sum to 1. At t1 = t2 = 1, cross-entropy.
-    """
-    normaliser = _tempered_normaliser(t2, *classes)
-
-    def log_r(log_p: jax.Array) -> jax.Array:
-        return _log_tempered_exp(log_p - normaliser, t2)
-
-    power = classes.sum(lambda log_p: jnp.exp((2 - t1) * log_r(log_p)))
-    return -_tempered_log(log_r(log_p_y), t1) - (1 - power) / (2 - t1)
-
-
-def baikal(log_p_y: jax.Array, classes: Classes, smallest_p: float = 1e-7) -> jax.Array:
-    """(1 / p_y - sum_k log p_k) / K (Gonzalez and Miikkulainen, arXiv 1905.11528).
-
-    The logarithm is summed over all classes, as published: the loss is least at p_y = 1/sqrt(K),
-    not at 1. Below ``smallest_p``, 1 / p_y continues as its tangent in log p_y, so that value and
-    gradient (up to 1 / smallest_p, beyond float16) stay finite and the loss keeps falling with p_y.
-    """
-    bound = -math.log(smallest_p)
-    inverse = jnp.exp(jnp.minimum(-log_p_y, bound)) * (1 + jnp.maximum(-log_p_y - bound, 0))
-    return (inverse + classes.sum(jnp.negative)) / classes.sum(jnp.ones_like)
-
-
-def _tempered_log(log_u: jax.Array, t: float) -> jax.Array:
-    """log_t(u) = (u**(1 - t) - 1) / (1 - t), from log u."""
-    return log_u if t == 1 else jnp.expm1((1 - t) * log_u) / (1 - t)
-
-
-def _log_tempered_exp(x: jax.Array, t: float) -> jax.Array:
-    """log exp_t(x), where exp_t is the inverse of log_t."""
-    return x if t == 1 else jnp.log1p((1 - t) * x) / (1 - t)
-
-
-def _escort(x: jax.Array, t: float) -> jax.Array:
-    """exp_t(x)**t, which is also the derivative of exp_t."""
-    return jnp.exp(_log_tempered_exp(x, t)) / (1 + (1 - t) * x)
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-@functools.partial(jax.jit, static_argnums=0)
-def _tempered_normaliser(t: float, log_p: jax.Array, present: jax.Array) -> jax.Array:
-    """The c at which the exp_t(log_p - c) of the present classes sum to 1, ``[..., 1]``."""
-    classes = Classes(log_p, present)
-
-    def newton(_: int, c: jax.Array) -> jax.Array:
-        total = classes.sum(lambda log_p: jnp.exp(_log_tempered_exp(log_p - c, t)))
-        slope = classes.sum(lambda log_p: _escort(log_p - c, t))
-        return c + total * _tempered_log(jnp.log(total), 2 - t) / slope
-
-    # The tempered logarithm of the sum is linear in c for t = 1 or equal classes, and bends such
-    # that Newton's steps from the left never overshoot. For t = 1.2, K up to 10,000 and any logits
-    # 5 steps reach rounding error in float64; 8 leave 1e-11 at t = 2.
-    start = jnp.max(log_p, axis=-1, keepdims=True, where=present, initial=-jnp.inf)
-    return jax.lax.fori_loop(0, 8, newton, start)
-
-
-@_tempered_normaliser.defjvp
-def _tempered_normaliser_jvp(
-    t: float, primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
-) -> tuple[jax.Array, jax.Array]:
-    log_p, present = primals
-    c = _tempered_normaliser(t, log_p, present)
-    # Implicit differentiation: dc is the mean of d log_p with the weights r**t.
-    escort = _escort(log_p - c, t)
-    total = jnp.sum(escort, axis=-1, keepdims=True, where=present)
-    return c, jnp.sum(escort * tangents[0], axis=-1, keepdims=True, where=present) / total
+    def __call__(self, log_p_y: jax.Array, classes: Classes) -> jax.Array:
+        return self.definition(log_p_y, classes, **dict(self.constants))
 
 
 LOSSES: dict[str, Handmade] = {
@@ -280,10 +160,77 @@ LOSSES: dict[str, Handmade] = {
         brier,
         one_minus_p,
         gce,
+        gce_logit_bias,
         symmetric_ce,
         nce_rce,
+        nce_agce,
+        anl_ce,
+        jal_ce,
+        eps_softmax_mae,
         bi_tempered,
         baikal,
     )
 }
 """Name to loss, in optax's convention."""
+
+
+def variant(text: str) -> Handmade:
+    """A hand-made loss with constants of one's own, from ``NAME:constant=value[,constant=value]``.
+
+    The constants are the named arguments of the loss's definition. Variants of one text are equal.
+
+    Raises:
+      EdlError: there is no such loss or constant, or a value is not a finite number or one for
+        which the loss is none.
+
+    >>> variant("nce_rce:alpha=10,beta=0.1").name
+    'nce_rce:alpha=10,beta=0.1'
+    >>> variant("gce:p=0.3")
+    Traceback (most recent call last):
+    edl_jax.errors.EdlError: loss gce:p=0.3: gce has no constant p, expected one of q
+    """
+    name, _, given = text.partition(":")
+    if name not in LOSSES:
+        names = ", ".join(LOSSES)
+        raise EdlError(f"loss {text}: expected one of {names}{did_you_mean(name, LOSSES)}")
+    definition = LOSSES[name].definition
+    known = [*inspect.signature(definition).parameters][2:]
+    one_of = f"one of {', '.join(known)}"
+    if not known:
+        raise EdlError(f"loss {text}: {name} has no constants")
+    constants: dict[str, float] = {}
+    for item in given.split(","):
+        constant, equals, value = (part.strip() for part in item.partition("="))
+        if not equals:
+            form = f"{name}:CONSTANT=VALUE[,CONSTANT=VALUE]"
+            raise EdlError(f"loss {text}: expected {form}, a constant being {one_of}")
+        if constant not in known:
+            expected = one_of + did_you_mean(constant, known)
+            raise EdlError(f"loss {text}: {name} has no constant {constant}, expected {expected}")
+        if constant in constants:
+            raise EdlError(f"loss {text}: expected {constant} once")
+        constants[constant] = _finite(text, constant, value)
+    made = Handmade(text, _WithConstants(definition, tuple(sorted(constants.items()))))
+    _require_defined(made)
+    return made
+
+
+def _finite(text: str, constant: str, value: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise EdlError(f"loss {text}: expected a finite number for {constant}, not {value!r}")
+    return number
+
+
+def _require_defined(loss: Handmade) -> None:
+    """Raise EdlError where the constants divide by 0, or take a logarithm or root of less."""
+    try:
+        with jax.ensure_compile_time_eval():  # also where a traced function asks for the loss
+            value = float(loss(jnp.zeros(2), jnp.array(0)))
+    except (ArithmeticError, ValueError, TypeError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise EdlError(f"loss {loss.name}: with these constants it has no finite value at p = 1/2")

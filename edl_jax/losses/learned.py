@@ -18,8 +18,9 @@ from edl_jax.errors import EdlError, did_you_mean
 from edl_jax.files import Json, path_exists, user_path
 from edl_jax.losses import artifact
 from edl_jax.losses.arguments import read_examples
-from edl_jax.losses.base import Axis, FullLoss, every_label
-from edl_jax.losses.handmade import LOSSES
+from edl_jax.losses.base import Axis, Context, FullLoss, every_label
+from edl_jax.losses.context import examples_context
+from edl_jax.losses.handmade import LOSSES, variant
 from edl_jax.losses.networks import NetworkSpec, Params
 from edl_jax.losses.scale import descent_scale
 
@@ -67,6 +68,8 @@ class LearnedLoss:
         labels: ArrayLike,
         axis: Axis = -1,
         where: ArrayLike | None = None,
+        *,
+        context: Context | None = None,
     ) -> jax.Array:
         """Loss of each example, unreduced.
 
@@ -80,6 +83,8 @@ class LearnedLoss:
           axis: the class axis, a tuple of axes, or None for all; see :class:`Handmade`.
           where: boolean; a class is absent where it is False. Of the shape of ``logits``, or of the
             result's for whole examples, as optax has it; an axis of size 1 is broadcast.
+          context: how far training has come, for a loss that reads it (network ``monotone``); by
+            default :func:`batch_context` of these arguments. Others ignore it.
 
         Returns:
           Losses of the shape of ``logits`` without ``axis``, >= 0 but for ``taylor``; float32, or
@@ -94,7 +99,10 @@ class LearnedLoss:
         # A row without any class is a uniform one until its loss is masked, so that it is finite.
         absent = jnp.where(jnp.any(present, axis=-1, keepdims=True), -jnp.inf, 0.0)
         finite = jnp.where(present, examples.logits, absent.astype(examples.logits.dtype))
-        one = partial(self.spec.build().apply, self.params)
+        network = self.spec.build()
+        if network.reads_context and context is None:
+            context = examples_context(examples)
+        one = partial(network.apply, self.params, context=context)
         by_label = every_label(one, finite) if examples.ids is None else one(finite, examples.ids)
         return self.scale * examples.reduce(by_label)
 
@@ -214,11 +222,15 @@ def _read(path: Path) -> LearnedLoss:
 def resolve_loss(source: str | Path) -> FullLoss:
     """A hand-made loss by its name in :data:`LOSSES`, or whatever :func:`load_loss` takes.
 
+    A hand-made loss may be given constants: ``"gce:q=0.3"``; see :func:`variant`.
+
     Raises:
       EdlError: there is no such loss.
     """
     if str(source) in LOSSES:
         return LOSSES[str(source)]
+    if str(source).partition(":")[0] in LOSSES:
+        return variant(str(source))
     if not path_exists(user_path(source)) and str(source) not in SHIPPED:
         names = ", ".join((*SHIPPED, *LOSSES))
         meant = did_you_mean(str(source), (*SHIPPED, *LOSSES))
@@ -231,7 +243,12 @@ def resolve_loss(source: str | Path) -> FullLoss:
 def make_learned_loss(
     spec: NetworkSpec, params: Params, provenance: Mapping[str, object] | None = None
 ) -> LearnedLoss:
-    """Freeze evolved parameters into a loss, its scale fixed by :func:`descent_scale`."""
-    scale = descent_scale(jax.tree_util.Partial(spec.build().apply, params), spec.num_classes)
+    """Freeze evolved parameters into a loss, its scale fixed by :func:`descent_scale`.
+
+    A network that is scaled by construction keeps its scale.
+    """
+    network = spec.build()
+    apply = jax.tree_util.Partial(network.apply, params)
+    scale = 1.0 if network.is_scaled else descent_scale(apply, spec.num_classes)
     text = json.dumps(dict(provenance or {}), sort_keys=True)
     return LearnedLoss(dict(params), jnp.asarray(scale, jnp.float32), spec, text)

@@ -8,24 +8,41 @@ computed once and shared by all candidates.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from edl_jax.errors import EdlError, require_one_of
-from edl_jax.losses.base import log_softmax
+from edl_jax.losses import monotone
+from edl_jax.losses.base import Context
+from edl_jax.losses.context import batch_context
+from edl_jax.losses.features import (
+    LOG_RESOLUTION,
+    LOG_SCALE,
+    MIN_LOG_PROB,
+    label_features,
+    log_probs,
+)
 
 Params = dict[str, jax.Array]
 
-# Log-probabilities enter divided by this, so that 10**-7 and 1 are some two units apart.
-LOG_SCALE = 8.0
-# A class that is masked out (logit -inf) has this log-probability: finite, and p * log p = 0.
-MIN_LOG_PROB = -1e6
-# The smallest log-probability that a network reads, that of float32's resolution at 1. Beyond it no
-# search sees a prediction, and what a network would add there is anything at all.
-LOG_RESOLUTION = math.log(2.0**-24)
+
+class Apply(Protocol):
+    """A network's losses: logits (..., num_classes), integer labels (...), float losses (...).
+
+    Without ``context`` a network that reads one takes that of the logits and labels given.
+    """
+
+    def __call__(
+        self,
+        params: Params,
+        logits: jax.Array,
+        labels: jax.Array,
+        context: Context | None = None,
+    ) -> jax.Array: ...
 
 
 class Network(NamedTuple):
@@ -33,8 +50,10 @@ class Network(NamedTuple):
 
     Attributes:
       init: ``key -> params``.
-      apply: ``(params, logits, labels) -> losses``; logits (..., num_classes), integer labels
-        (...), float32 losses (...).
+      apply: ``(params, logits, labels, context=None) -> losses``.
+      reads_context: whether the losses depend on the context.
+      is_scaled: whether the gradient at chance is cross-entropy's whatever the parameters, so that
+        no scale need be found.
 
     >>> network = make_network("symmetric", width=16, num_classes=10)
     >>> params = network.init(jax.random.key(0))
@@ -43,7 +62,24 @@ class Network(NamedTuple):
     """
 
     init: Callable[[jax.Array], Params]
-    apply: Callable[[Params, jax.Array, jax.Array], jax.Array]
+    apply: Apply
+    reads_context: bool = False
+    is_scaled: bool = False
+
+
+def _static(
+    init: Callable[[jax.Array], Params],
+    apply: Callable[[Params, jax.Array, jax.Array], jax.Array],
+) -> Network:
+    """A network that reads a prediction and its label alone."""
+
+    def without_context(
+        params: Params, logits: jax.Array, labels: jax.Array, context: Context | None = None
+    ) -> jax.Array:
+        del context
+        return apply(params, logits, labels)
+
+    return Network(init, without_context)
 
 
 def activation(x: jax.Array) -> jax.Array:
@@ -53,72 +89,6 @@ def activation(x: jax.Array) -> jax.Array:
     usable gradient far from where it was evolved.
     """
     return x * jax.lax.rsqrt(1.0 + jnp.square(x))
-
-
-def log_probs(logits: jax.Array) -> jax.Array:
-    """Log-probabilities that are finite for masked classes (logit -inf) too."""
-    return jnp.maximum(log_softmax(logits), MIN_LOG_PROB)
-
-
-class _Largest(NamedTuple):
-    """The largest classes of a prediction: one, or several that tie.
-
-    Attributes:
-      log_p: their log-probability, (...).
-      total: its sum over them, (...).
-      number: how many there are, (...).
-      among: which they are, boolean (..., num_classes).
-    """
-
-    log_p: jax.Array
-    total: jax.Array
-    number: jax.Array
-    among: jax.Array
-
-
-def _largest(log_p: jax.Array) -> _Largest:
-    """The largest classes. What ties is averaged, so that no class is preferred by its index."""
-    place = jnp.argmax(log_p, axis=-1, keepdims=True)
-    # One is always found by its index: XLA may compute both sides of a comparison anew, rounded
-    # differently.
-    among = (log_p >= jnp.take_along_axis(log_p, place, axis=-1)) | jax.nn.one_hot(
-        place[..., 0], log_p.shape[-1], dtype=bool
-    )
-    number = jnp.sum(among, axis=-1, dtype=log_p.dtype)
-    total = jnp.sum(jnp.where(among, log_p, 0.0), axis=-1)
-    return _Largest(total / number, total, number, among)
-
-
-def label_features(log_p: jax.Array, labels: jax.Array) -> jax.Array:
-    """Six features of a prediction and its label that no relabelling of the classes changes.
-
-    Args:
-      log_p: log-probabilities, shape (..., num_classes).
-      labels: integer class ids, shape (...).
-
-    Returns:
-      (p_y, largest other p, log p_y, log of the largest other p, entropy, sum of p**2), the logs
-      not below ``LOG_RESOLUTION`` and divided by ``LOG_SCALE``; shape (6, ...). Classes of
-      probability 0 change none of them.
-    """
-    p = jnp.exp(log_p)
-    log_p_y = jnp.take_along_axis(log_p, labels[..., None], axis=-1)[..., 0]
-    top = _largest(log_p)
-    second = _largest(jnp.where(top.among, 2.0 * MIN_LOG_PROB, log_p))
-    # Only these lines depend on the label: all labels of a prediction share the rest.
-    leads = jnp.take_along_axis(top.among, labels[..., None], axis=-1)[..., 0]
-    rival = (top.total - log_p_y) / jnp.maximum(top.number - 1.0, 1.0)
-    log_other = jnp.where(leads, jnp.where(top.number > 1, rival, second.log_p), top.log_p)
-    entropy = -jnp.sum(p * log_p, axis=-1)
-    features = (
-        jnp.exp(log_p_y),
-        jnp.exp(log_other),
-        jnp.maximum(log_p_y, LOG_RESOLUTION) / LOG_SCALE,
-        jnp.maximum(log_other, LOG_RESOLUTION) / LOG_SCALE,
-        entropy,
-        jnp.sum(jnp.square(p), axis=-1),
-    )
-    return jnp.stack(features)
 
 
 def _init_layers(key: jax.Array, layers: dict[str, tuple[int, int]]) -> Params:
@@ -161,7 +131,7 @@ def _symmetric(width: int, num_classes: int) -> Network:
     def apply(params: Params, logits: jax.Array, labels: jax.Array) -> jax.Array:
         return _mlp(params, label_features(log_probs(logits), labels))
 
-    return Network(lambda key: _init_layers(key, _mlp_layers(6, width)), apply)
+    return _static(lambda key: _init_layers(key, _mlp_layers(6, width)), apply)
 
 
 def _deepset(width: int, num_classes: int) -> Network:
@@ -185,7 +155,7 @@ def _deepset(width: int, num_classes: int) -> Network:
         return _mlp(params, jnp.sum(plain, axis=-1) + of_label)
 
     layers = {"class": (4, width)} | _mlp_layers(width, width)
-    return Network(lambda key: _init_layers(key, layers), apply)
+    return _static(lambda key: _init_layers(key, layers), apply)
 
 
 def _concat(width: int, num_classes: int) -> Network:
@@ -200,7 +170,7 @@ def _concat(width: int, num_classes: int) -> Network:
         x = jnp.concatenate([p, one_hot * jnp.ones_like(p)], axis=-1)  # of p's shape and sharding
         return _mlp(params, jnp.moveaxis(x, -1, 0))
 
-    return Network(lambda key: _init_layers(key, _mlp_layers(2 * num_classes, width)), apply)
+    return _static(lambda key: _init_layers(key, _mlp_layers(2 * num_classes, width)), apply)
 
 
 def _taylor(width: int, num_classes: int) -> Network:
@@ -227,10 +197,27 @@ def _taylor(width: int, num_classes: int) -> Network:
         others = jnp.sum(polynomial(0.0, p), axis=-1) - polynomial(0.0, p_y)
         return -(others + polynomial(1.0, p_y))
 
-    return Network(lambda key: {"theta": jax.random.normal(key, (8,), jnp.float32)}, apply)
+    return _static(lambda key: {"theta": jax.random.normal(key, (8,), jnp.float32)}, apply)
 
 
-_NETWORKS = {"symmetric": _symmetric, "deepset": _deepset, "concat": _concat, "taylor": _taylor}
+def _monotone(width: int, num_classes: int) -> Network:
+    def apply(
+        params: Params, logits: jax.Array, labels: jax.Array, context: Context | None = None
+    ) -> jax.Array:
+        context = batch_context(logits, labels) if context is None else context
+        return monotone.apply(params, logits, labels, context)
+
+    init = partial(monotone.init, num_steps=width)
+    return Network(init, apply, reads_context=True, is_scaled=True)
+
+
+_NETWORKS = {
+    "symmetric": _symmetric,
+    "deepset": _deepset,
+    "concat": _concat,
+    "taylor": _taylor,
+    "monotone": _monotone,
+}
 
 
 @dataclass(frozen=True)
@@ -247,11 +234,12 @@ class NetworkSpec:
 
 
 def make_network(name: str, width: int, num_classes: int) -> Network:
-    """The loss network called ``name``: ``symmetric``, ``deepset``, ``concat`` or ``taylor``.
+    """The loss network called ``name``: ``symmetric``, ``deepset``, ``concat``, ``taylor`` or
+    ``monotone``.
 
     Args:
       name: which one.
-      width: hidden units a layer; ``taylor`` has none.
+      width: hidden units a layer; steps of ``monotone``; ``taylor`` has none.
       num_classes: the number of classes it is evolved with; only ``concat`` is bound to it.
     """
     require_one_of("network", name, _NETWORKS)

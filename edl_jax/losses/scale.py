@@ -22,6 +22,36 @@ def _descend(loss: Loss, scale: jax.Array, logits: jax.Array, labels: jax.Array)
     return jnp.mean(jnp.exp(log_p))
 
 
+def matching_scale(loss: Loss, num_classes: int = 10) -> tuple[jax.Array, jax.Array]:
+    """:func:`descent_scale` as a pure function: the scale, and whether there is one."""
+    noise_key, label_key = jax.random.split(jax.random.key(0))
+    logits = 0.1 * jax.random.normal(noise_key, (_DESCENT_EXAMPLES, num_classes))
+    labels = jax.random.randint(label_key, (_DESCENT_EXAMPLES,), 0, num_classes)
+    cross_entropy = LOSSES["cross_entropy"]
+
+    def gradient_norm(loss: Loss) -> jax.Array:
+        return jnp.linalg.norm(jax.grad(lambda z: jnp.sum(loss(z, labels)))(logits))
+
+    target = _descend(cross_entropy, jnp.ones(()), logits, labels)
+    ratio = gradient_norm(cross_entropy) / gradient_norm(loss)
+    grid = ratio * jnp.logspace(-6.0, 6.0, 97)
+    reached = jax.lax.map(lambda c: _descend(loss, c, logits, labels) >= target, grid)
+    first = jnp.argmax(reached)
+    low, high = jnp.log(grid[first - 1]), jnp.log(grid[first])
+
+    def bisect(_: int, bounds: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        low, high = bounds
+        middle = 0.5 * (low + high)
+        enough = _descend(loss, jnp.exp(middle), logits, labels) >= target
+        return jnp.where(enough, low, middle), jnp.where(enough, middle, high)
+
+    low, high = jax.lax.fori_loop(0, 24, bisect, (low, high))
+    return jnp.exp(high), jnp.any(reached) & ~reached[0]
+
+
+_matching_scale = jax.jit(matching_scale, static_argnums=1)
+
+
 def descent_scale(loss: Loss, num_classes: int = 10) -> float:
     """The constant that lets cross-entropy's learning rate serve ``loss``: descent matching.
 
@@ -43,34 +73,8 @@ def descent_scale(loss: Loss, num_classes: int = 10) -> float:
     >>> round(descent_scale(lambda z, y: 0.5 * LOSSES["cross_entropy"](z, y)), 4)
     2.0
     """
-    noise_key, label_key = jax.random.split(jax.random.key(0))
-    logits = 0.1 * jax.random.normal(noise_key, (_DESCENT_EXAMPLES, num_classes))
-    labels = jax.random.randint(label_key, (_DESCENT_EXAMPLES,), 0, num_classes)
-    cross_entropy = LOSSES["cross_entropy"]
-
-    def gradient_norm(loss: Loss) -> jax.Array:
-        return jnp.linalg.norm(jax.grad(lambda z: jnp.sum(loss(z, labels)))(logits))
-
     # The loss is an argument, so that one program serves all parameters.
-    @jax.jit
-    def search(loss: Loss) -> tuple[jax.Array, jax.Array]:
-        target = _descend(cross_entropy, jnp.ones(()), logits, labels)
-        ratio = gradient_norm(cross_entropy) / gradient_norm(loss)
-        grid = ratio * jnp.logspace(-6.0, 6.0, 97)
-        reached = jax.lax.map(lambda c: _descend(loss, c, logits, labels) >= target, grid)
-        first = jnp.argmax(reached)
-        low, high = jnp.log(grid[first - 1]), jnp.log(grid[first])
-
-        def bisect(_: int, bounds: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-            low, high = bounds
-            middle = 0.5 * (low + high)
-            enough = _descend(loss, jnp.exp(middle), logits, labels) >= target
-            return jnp.where(enough, low, middle), jnp.where(enough, middle, high)
-
-        low, high = jax.lax.fori_loop(0, 24, bisect, (low, high))
-        return jnp.exp(high), jnp.any(reached) & ~reached[0]
-
-    scale, found = search(as_pytree(loss))
+    scale, found = _matching_scale(as_pytree(loss), num_classes)
     if not bool(found):
         raise EdlError("no multiple of this loss descends as far as cross-entropy does")
     return float(scale)

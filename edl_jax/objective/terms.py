@@ -10,12 +10,11 @@ not train, that descent along its gradient brings the right class up. Every term
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 
-from edl_jax.config import EvolutionConfig, MixtureConfig, ObjectiveConfig
+from edl_jax.config import MixtureConfig, ObjectiveConfig
 from edl_jax.losses.base import Loss, every_label, log_softmax
 from edl_jax.objective.ranking import hinge, neg_log_prob, ranking_penalty, severities
 from edl_jax.objective.synthetic import Pairs, sample_pairs
@@ -23,7 +22,6 @@ from edl_jax.objective.synthetic import Pairs, sample_pairs
 # Terms that need the loss under every label use this share of the batch.
 EVERY_LABEL_SHARE = 4
 DESCENT_STEPS, START_SPREAD = 8, 2.0
-SCALE_GUARD_WEIGHT = 0.1
 
 
 # --- what candidates are judged on -------------------------------------------------------------
@@ -36,7 +34,7 @@ SCALE_GUARD_WEIGHT = 0.1
 )
 @dataclass(frozen=True)
 class Problem:
-    """What all candidates of a generation are judged on.
+    """Predictions and labels, at one number of classes, that candidates are judged on.
 
     Attributes:
       pairs: prediction-label pairs of the mixture.
@@ -187,40 +185,3 @@ TERMS: dict[str, Callable[[Candidate, ObjectiveConfig], jax.Array]] = {
     f.__name__: f for f in (clean_ranking, noisy_ranking, proper_ranking, trainability)
 }
 """Name to term: ``(candidate, config) -> scalar``, smaller for the better loss."""
-
-
-# --- the objective -----------------------------------------------------------------------------
-
-ProblemT = TypeVar("ProblemT")
-
-
-class Objective(NamedTuple, Generic[ProblemT]):
-    """What a search minimises; write your own to search for something else.
-
-    Attributes:
-      sample: ``key -> problem``, any pytree of arrays; drawn afresh each generation and shared by
-        all candidates.
-      evaluate: ``(loss, problem) -> (fitness, terms)``; a scalar to minimise and a dict of
-        scalars to report.
-    """
-
-    sample: Callable[[jax.Array], ProblemT]
-    evaluate: Callable[[Loss, ProblemT], tuple[jax.Array, dict[str, jax.Array]]]
-
-
-def make_objective(config: EvolutionConfig) -> Objective[Problem]:
-    """The weighted sum of the terms whose weight in ``config.objective`` is above 0."""
-    weights = {name: getattr(config.objective, name) for name in TERMS}
-    weights = {name: weight for name, weight in weights.items() if weight > 0}
-
-    def sample(key: jax.Array) -> Problem:
-        return sample_problem(key, config.mixture, config.batch_size, config.num_classes)
-
-    def evaluate(loss: Loss, problem: Problem) -> tuple[jax.Array, dict[str, jax.Array]]:
-        candidate = Candidate(loss, problem)
-        terms = {name: TERMS[name](candidate, config.objective) for name in weights}
-        guard = scale_guard(candidate)
-        fitness = sum(weight * terms[name] for name, weight in weights.items())
-        return fitness + SCALE_GUARD_WEIGHT * guard, {**terms, "scale_guard": guard}
-
-    return Objective(sample, evaluate)

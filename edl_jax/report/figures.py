@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 
-from edl_jax.objective.terms import SCALE_GUARD_WEIGHT
+from edl_jax.objective.fitness import GAIN, SCALE_GUARD_WEIGHT
 from edl_jax.report.runs import PretrainRun, TransferRun
 from edl_jax.runs.curves import Curve, SeedCurves, search_curve, seed_curves, short_name
 
@@ -125,6 +125,12 @@ def convergence(runs: Sequence[PretrainRun]) -> Iterator[Panel]:
     yield Panel("Held-out discordance", figure, note)
 
     for term in _terms(runs):
+        if term.startswith(GAIN):
+            figure = _over_generations(runs, term, "points over cross-entropy", factor=100)
+            note = "Test accuracy of the best candidate's students less that of cross-entropy's."
+            name = term.removeprefix(GAIN).replace("_", " ")
+            yield Panel(f"Gain in rehearsal: {name}", figure, note)
+            continue
         figure = _over_generations(runs, term, "term, unweighted")
         weights = {getattr(run.config.objective, term, SCALE_GUARD_WEIGHT) for run in runs}
         weighted = " and ".join(f"{weight:g}" for weight in sorted(weights))

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from edl_jax.chaos.maps import State
 from edl_jax.config import EvolutionConfig
 from edl_jax.losses.networks import Network, Params, make_network
-from edl_jax.objective.terms import Objective, make_objective
+from edl_jax.objective.fitness import Objective, make_objective
 from edl_jax.search.layout import make_layout
 from edl_jax.strategies.base import Strategy
 from edl_jax.strategies.registry import make_strategy

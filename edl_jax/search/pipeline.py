@@ -13,6 +13,7 @@ from edl_jax.config import EvolutionConfig
 from edl_jax.errors import EdlError
 from edl_jax.losses.learned import LearnedLoss, make_learned_loss
 from edl_jax.losses.networks import NetworkSpec, Params
+from edl_jax.objective.fitness import GAIN
 from edl_jax.objective.properties import PROFILE_POINTS, largest_rise, loss_profile
 from edl_jax.objective.ranking import HeldOut, held_out
 from edl_jax.objective.rehearsal import rehearse
@@ -40,6 +41,12 @@ class Chunk(NamedTuple):
     info: GenerationInfo
     discordance: float
     state: EvolutionState
+
+    @property
+    def gains(self) -> dict[str, float]:
+        """Gain of the last generation's best candidate in each regime of rehearsal."""
+        terms = self.info.terms
+        return {name: float(terms[name][-1]) for name in terms if name.startswith(GAIN)}
 
     def rows(self) -> Iterator[dict[str, float | int | None]]:
         """A row a generation, ready for JSON; None is not finite."""

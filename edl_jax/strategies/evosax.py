@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from evosax.algorithms.base import EvolutionaryAlgorithm, Params
 from evosax.algorithms.distribution_based.base import DistributionBasedAlgorithm
 from evosax.algorithms.population_based.base import PopulationBasedAlgorithm
+from jax.typing import ArrayLike
 
 from edl_jax.chaos.maps import State
 from edl_jax.strategies.base import Evaluate, PyTree, Strategy, keep_state
@@ -41,7 +42,8 @@ def default_params(algorithm: EvolutionaryAlgorithm) -> Params:
     return algorithm.default_params
 
 
-def _narrow(leaf: jax.Array) -> jax.Array:
+def _narrow(leaf: ArrayLike) -> jax.Array:
+    leaf = jnp.asarray(leaf)  # under jax.disable_jit a number stays one
     dtype = str(leaf.dtype)
     return leaf.astype(_NARROW[dtype]) if dtype in _NARROW else leaf
 

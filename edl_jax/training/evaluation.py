@@ -69,7 +69,7 @@ def _calibration_gaps(
 ) -> jax.Array:
     """Sum of confidence minus correctness in each bin."""
     confidence = jnp.max(probs, axis=-1)
-    correct = (jnp.argmax(probs, axis=-1) == labels).astype(confidence.dtype)
+    correct = (jnp.argmax(probs, axis=-1).astype(labels.dtype) == labels).astype(confidence.dtype)
     # The confidence of a diverged network is NaN, which has no bin but must reach the sum.
     bins = jnp.ceil(jnp.nan_to_num(confidence) * num_bins).astype(jnp.int32) - 1
     bins = jnp.clip(bins, 0, num_bins - 1)
@@ -110,7 +110,7 @@ def evaluate(
         labels = examples.labels[rows]
         logits = model(normalize(examples.images[rows], examples.mean, examples.std), train=False)
         nll = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-        correct = jnp.argmax(logits, axis=-1) == labels
+        correct = jnp.argmax(logits, axis=-1).astype(labels.dtype) == labels
         gaps = _calibration_gaps(jax.nn.softmax(logits), labels, weights)
         return jnp.sum(weights, where=correct), jnp.sum(jnp.where(weights > 0, nll, 0.0)), gaps
 

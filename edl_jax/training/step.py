@@ -138,7 +138,8 @@ def make_train_step(
         )
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        accuracy = jnp.mean(jnp.argmax(logits, axis=-1) == labels, dtype=jnp.float32)
+        predicted = jnp.argmax(logits, axis=-1).astype(labels.dtype)  # under x64 it is int64
+        accuracy = jnp.mean(predicted == labels, dtype=jnp.float32)
         new_state = TrainState(state.step + 1, params, batch_stats, opt_state, state.key)
         return new_state, StepInfo(value, accuracy)
 

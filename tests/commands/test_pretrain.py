@@ -228,6 +228,17 @@ def test_a_run_without_a_checkpoint_begins_anew(run, tmp_path, monkeypatch):
         assert (tmp_path / "run" / name).read_bytes() == (run / name).read_bytes()
 
 
+def test_resuming_a_run_that_was_killed_after_its_results_tidies_up(run, tmp_path):
+    killed = tmp_path / "run"
+    shutil.copytree(run, killed)
+    (killed / "checkpoint-6" / "0").mkdir(parents=True)
+    (killed / "checkpoint.json").write_text("{}")
+    pretrain.command(["--resume", "--output-dir", str(killed)])
+
+    assert not list(killed.glob("checkpoint*"))
+    assert snapshot(killed) == snapshot(run)
+
+
 def test_resuming_a_finished_run_says_so_and_touches_nothing(run, capsys):
     before = snapshot(run)
     pretrain.command(["--resume", "--output-dir", str(run)])

@@ -119,6 +119,7 @@ def test_options_are_checked_before_jax_is_imported(tmp_path):
 
 WRONG = {
     "unknown loss": ["--loss", "no_such_loss"],
+    "unknown constant of a loss": ["--loss", "gce:p=0.3"],
     "loss given twice": ["--loss", "gce", "gce"],
     "unknown model": ["--model", "resnet9"],
     "unknown dataset": ["--dataset", "no_such_set"],
@@ -239,7 +240,7 @@ def test_a_run_is_resumed_from_another_directory_with_the_paths_that_it_was_star
     load_loss("edl-base").save(start / "loss.npz")
     (start / "data").symlink_to(toy_data_dir)
     monkeypatch.chdir(start)
-    args = ["--loss", "loss.npz", "gce", "--data-dir", "data", *QUICK, "--epochs", "1"]
+    args = ["--loss", "loss.npz", "gce:q=0.3", "--data-dir", "data", *QUICK, "--epochs", "1"]
 
     offer = Checkpoints.offer
 
@@ -254,8 +255,8 @@ def test_a_run_is_resumed_from_another_directory_with_the_paths_that_it_was_star
     transfer.command(["--resume", "--output-dir", "../start/run"])
 
     config = json.loads((start / "run" / "config.json").read_text())
-    assert (config["loss"], config["data_dir"]) == (["loss.npz", "gce"], "data")
+    assert (config["loss"], config["data_dir"]) == (["loss.npz", "gce:q=0.3"], "data")
     assert config["working_dir"] == str(start)
     rows = json.loads((start / "run" / "summary.json").read_text())["rows"]
-    assert [row["loss"] for row in rows] == ["loss.npz", "gce"]
+    assert [row["loss"] for row in rows] == ["loss.npz", "gce:q=0.3"]
     assert not list(elsewhere.iterdir())

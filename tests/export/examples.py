@@ -14,7 +14,7 @@ from edl_jax.losses.learned import LearnedLoss
 from edl_jax.losses.networks import NetworkSpec
 
 K = 10
-NETWORKS = ("symmetric", "deepset", "concat", "taylor")
+NETWORKS = ("symmetric", "deepset", "concat", "taylor", "monotone")
 
 
 @functools.cache
@@ -26,6 +26,8 @@ def learned(name):
     shapes = jax.eval_shape(spec.build().init, jax.random.key(0))
     rng = np.random.default_rng(0)
     params = {n: jnp.asarray(rng.normal(size=s.shape), jnp.float32) for n, s in shapes.items()}
+    if name == "monotone":  # a gate that stands ajar, so that all of the context counts
+        params |= {"gate/weights": jnp.full(3, 0.1), "gate/threshold": jnp.full(1, 0.05)}
     return LearnedLoss(params, jnp.float32(0.7), spec)
 
 
@@ -47,6 +49,13 @@ value_in_jax = jax.jit(lambda loss, logits, labels: loss(logits, labels))
 def in_jax(loss, logits, labels):
     """Losses, and the gradient of their sum."""
     losses, pull_back = jax.vjp(lambda z: loss(z, labels), logits)
+    return losses, *pull_back(jnp.ones_like(losses))
+
+
+@jax.jit
+def in_jax_with(loss, logits, labels, context):
+    """The same in a context of one's own."""
+    losses, pull_back = jax.vjp(lambda z: loss(z, labels, context=context), logits)
     return losses, *pull_back(jnp.ones_like(losses))
 
 

@@ -26,6 +26,13 @@ def test_the_command_names_its_files_after_the_loss(tmp_path, monkeypatch, capsy
         assert Path("_2nd_run.npz").read_bytes() == Path("2nd-run/loss.npz").read_bytes()
 
 
+def test_the_file_of_a_loss_with_constants_has_a_plain_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    export.command(["gce:q=0.3"])
+
+    assert [path.name for path in tmp_path.iterdir()] == ["gce_q_0_3.stablehlo"]
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [

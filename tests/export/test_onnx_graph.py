@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from tests.export.examples import K, assert_close, examples, learned, value_in_jax
+from tests.export.examples import NETWORKS, K, assert_close, examples, learned, value_in_jax
 
 
-@pytest.mark.parametrize("name", ["edl-robust", "deepset", "concat", "taylor"])
+@pytest.mark.parametrize("name", ["edl-robust", *NETWORKS[1:]])
 @pytest.mark.parametrize("soft_labels", [False, True])
 def test_the_onnx_graph_equals_jax(name, soft_labels):
     runtime = pytest.importorskip("onnxruntime")

@@ -10,12 +10,15 @@ import pytest
 
 from edl_jax.errors import EdlError
 from edl_jax.export import to_torch
+from edl_jax.losses.base import Context
+from edl_jax.losses.context import batch_context
 from tests.export.examples import (
     NETWORKS,
     K,
     assert_close,
     examples,
     in_jax,
+    in_jax_with,
     learned,
     run,
     without,
@@ -96,6 +99,51 @@ def test_with_its_network_exchanged_the_module_is_torchs_cross_entropy(
                 torch.autograd.grad(v.sum(), z)[0] for v, z in zip(values, given, strict=True)
             ]
             torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize(("size", "classes"), [(1, 2), (8, 3), (64, K)])
+@pytest.mark.parametrize("form", ["class ids", "soft labels"])
+def test_the_context_is_that_of_jax_and_may_be_given(torch, in_torch, size, classes, form):
+    loss = learned("monotone")
+    logits, labels, soft = examples(classes, max(size, 30), seed=size)
+    labels[8:12], logits[12, 0], soft[13] = (-1, -100, classes, 0), np.inf, 0
+    logits, labels, soft = logits[-size:], labels[-size:], soft[-size:]
+    given = labels if form == "class ids" else soft
+    weight = torch.rand(classes, generator=torch.Generator().manual_seed(0))
+    criterion = in_torch(loss, weight=weight, reduction="none")  # weights are no part of it
+    z = torch.tensor(logits, requires_grad=True)
+
+    context = criterion.batch_context(z, torch.tensor(given))
+    assert not any(value.requires_grad for value in context)
+    np.testing.assert_allclose(context, batch_context(logits, given), rtol=1e-5, atol=1e-6)
+    finite = (logits != np.inf).all(-1) & (labels != -100)
+    of_itself, of_given = (
+        torch.autograd.grad(criterion(z, torch.tensor(given), c)[finite].nansum(), z)[0]
+        for c in (None, context)
+    )
+    torch.testing.assert_close(of_itself, of_given, equal_nan=True)  # of rows that are not finite
+    plain = in_torch(loss, reduction="none")
+    for numbers in ((1.0, 0.9, 0.1), (0.0, 0.0, 0.0)):
+        moved = Context(*map(np.float32, numbers))
+        value, gradient = in_jax_with(loss, logits, given, moved)
+        losses = plain(z, torch.tensor(given), moved)
+        assert_close(losses[finite].detach(), value[finite])
+        (slope,) = torch.autograd.grad(losses[finite].nansum(), z)
+        assert_close(slope[finite], gradient[finite])
+
+
+def test_an_ignored_example_is_no_part_of_the_context(torch, in_torch):
+    criterion = in_torch(learned("monotone"), ignore_index=3, reduction="none")
+    logits = 3 * torch.randn(6, K, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([1, 3, 0, 3, 5, 9])
+    kept = labels != 3
+
+    torch.testing.assert_close(
+        criterion.batch_context(logits, labels), criterion.batch_context(logits[kept], labels[kept])
+    )
+    losses = criterion(logits, labels)
+    torch.testing.assert_close(losses[kept], criterion(logits[kept], labels[kept]))
+    assert not torch.allclose(losses[kept], criterion(logits[kept], labels[kept], (0.0,) * 3))
 
 
 def test_an_ignored_example_is_no_part_of_the_mean_or_the_gradient(torch, in_torch):

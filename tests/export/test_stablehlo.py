@@ -15,7 +15,14 @@ from tests.export.examples import K, assert_close, examples, in_jax, learned, ru
 
 
 @pytest.mark.parametrize(
-    ("name", "soft_labels"), [("edl-base", False), ("concat", True), ("gce", False)]
+    ("name", "soft_labels"),
+    [
+        ("edl-base", False),
+        ("concat", True),
+        ("gce", False),
+        ("monotone", False),
+        ("monotone", True),
+    ],
 )
 def test_stablehlo_has_value_and_gradient_for_any_batch(name, soft_labels):
     loss = edl_jax.LOSSES[name] if name in edl_jax.LOSSES else learned(name)

@@ -25,6 +25,29 @@ def reverse_ce_reference(p, y):
     return -(p * np.where(y == 1, 0.0, -4.0)).sum()
 
 
+def nce_reference(p, y):
+    # 0 / 0 for a lone class; certainty costs nothing.
+    return (y * np.log(p)).sum() / np.log(p).sum() if len(p) > 1 else 0.0
+
+
+def gce_logit_bias_reference(p, y):
+    biased = np.exp(np.log(p) + np.log(len(p) / 10) * y)
+    return (1 - (y * biased / biased.sum()).sum() ** 0.7) / 0.7
+
+
+def anl_ce_reference(p, y):
+    flipped = -np.log(1e-7) + np.log(np.clip(p, 1e-7, 1))
+    return 5 * nce_reference(p, y) + 5 * (1 - (y * flipped).sum() / flipped.sum())
+
+
+def eps_softmax_mae_reference(p, y):
+    amplified = p.copy()
+    top = np.log(p) > np.log(p).max() - 1e-9  # those that tie share
+    amplified[top] += 1e5 / top.sum()
+    log_amplified = np.log(np.clip(amplified / (1e5 + 1), 1e-8, None))
+    return -0.01 * (y * log_amplified).sum() + 5 * np.abs(p - y).sum()
+
+
 # The published formulas for the probabilities and the one-hot label of one example, both [K].
 REFERENCES = {
     "cross_entropy": lambda p, y: -(y * np.log(p)).sum(),
@@ -34,8 +57,13 @@ REFERENCES = {
     "brier": lambda p, y: ((p - y) ** 2).sum(),
     "one_minus_p": lambda p, y: np.abs(p - y).sum() / 2,
     "gce": lambda p, y: (1 - (y * p).sum() ** 0.7) / 0.7,
+    "gce_logit_bias": gce_logit_bias_reference,
     "symmetric_ce": lambda p, y: -0.1 * (y * np.log(p)).sum() + reverse_ce_reference(p, y),
-    "nce_rce": lambda p, y: (y * np.log(p)).sum() / np.log(p).sum() + reverse_ce_reference(p, y),
+    "nce_rce": lambda p, y: nce_reference(p, y) + reverse_ce_reference(p, y),
+    "nce_agce": lambda p, y: nce_reference(p, y) + 4 * (7**1.5 - (6 + (y * p).sum()) ** 1.5) / 1.5,
+    "anl_ce": anl_ce_reference,
+    "jal_ce": lambda p, y: nce_reference(p, y) + ((30 * y - p) ** 2).mean(),
+    "eps_softmax_mae": eps_softmax_mae_reference,
     "bi_tempered": bi_tempered_reference,
     "baikal": lambda p, y: -(np.log(p) - y / p).mean(),
 }
@@ -87,3 +115,64 @@ def network_loss(name, params, logits, label):
         x = np.sum(activation(of_classes) - activation(layer("class", np.zeros(4))), axis=0)
     x = activation(layer("mlp/1", activation(layer("mlp/0", x))))
     return np.logaddexp(0, layer("mlp/2", x)[0])
+
+
+def monotone_loss(params, logits, label, context):
+    """The loss of network monotone as its docstring has it, [K] logits of classes all present."""
+    params = {name: np.asarray(value, np.float64) for name, value in params.items()}
+
+    def softplus(name):
+        return np.logaddexp(0, params[name])
+
+    def sigmoid(x):
+        return np.exp(-np.logaddexp(0, -x))
+
+    def gate(context):
+        return sigmoid(30 * (np.dot(params["gate/weights"], context) - params["gate/threshold"][0]))
+
+    log_p = log_probs(logits)
+    others, num_classes = np.delete(log_p, label), len(log_p)
+    log_rest = np.logaddexp.reduce(others)
+    share = np.exp(others.max() - log_rest)  # from 1 / (K - 1), where all are equal, to 1
+    rival = (share * (num_classes - 1) - 1) / (num_classes - 2) if num_classes > 2 else 0.0
+    smoothing = -np.maximum(log_p, np.log(2.0**-24)).mean() - np.log(num_classes)
+    width = 0.5 + softplus("steps/width")
+    relative = sigmoid(params["steps/relative"]) * np.log(num_classes - 1)
+    place = 8 * np.tanh(params["steps/place"] / 3)
+
+    def shape(log_p_y, log_odds, smoothing, opened):
+        u = (log_odds + relative - place) / width
+        low, high = np.maximum(params["smoothing"], 0)
+        before = -log_p_y + softplus("steps/before") @ (4 * width * sigmoid(-u)) + low * smoothing
+        after = -softplus("log_loss/after")[0] * log_p_y + high * smoothing
+        after += softplus("steps/after") @ (4 * width * sigmoid(-u))
+        return (1 - opened) * before + opened * after
+
+    def at_chance(z):  # the true logit, the others being 0
+        log_rest = np.log(num_classes - 1)
+        return shape(z - np.logaddexp(z, log_rest), z - log_rest, 0.0, gate(np.zeros(3)))
+
+    step = 1e-5
+    slope = (at_chance(-step) - at_chance(step)) / (2 * step)
+    log_odds = log_p[label] - log_rest + params["rival"][0] * rival
+    value = shape(log_p[label], log_odds, smoothing, gate(context))
+    return value * (1 - 1 / num_classes) / slope
+
+
+# --- context -----------------------------------------------------------------------------------
+
+
+def batch_context(rows):
+    """Confidence, agreement and spread of rows (logits [K], label or weights [K], present [K])."""
+    figures = []
+    for logits, label, present in rows:
+        weights = label if np.ndim(label) else np.arange(len(logits)) == label
+        z, weights = np.float64(logits)[present], np.float64(weights)[present]
+        if len(z) > 1 and np.isfinite(z).all() and weights.sum() > 0:
+            p = np.exp(log_probs(z))
+            figures.append((p.max(), weights @ p / weights.sum(), 1 / len(z)))
+    if not figures:
+        return np.zeros(3)
+    top, p_y, chance = np.transpose(figures)
+    relative = [((x - chance) / (1 - chance)).mean() for x in (top, p_y)]
+    return np.array([*relative, 2 * p_y.std()])

@@ -8,14 +8,14 @@ import numpy as np
 import optax
 import pytest
 
-from edl_jax.losses import handmade
+from edl_jax.losses import tempered
 from edl_jax.losses.handmade import LOSSES, Handmade
 from tests.losses.examples import assert_same, batch, differentiate, every_loss
 from tests.losses.references import REFERENCES, handmade_loss
 
 
 def variant(name, **constants):
-    return Handmade(name, functools.partial(getattr(handmade, name), **constants))
+    return Handmade(name, functools.partial(LOSSES[name].definition, **constants))
 
 
 # --- values and gradients ----------------------------------------------------------------------
@@ -78,7 +78,7 @@ def test_bi_tempered_normalises_the_hardest_distributions():
             log_p = np.zeros((3, num_classes), np.float32)
             for row, size in enumerate((1, num_classes // 2, num_classes - 1)):
                 log_p[row, :size] = -gap
-            c = handmade._tempered_normaliser(1.2, log_p, np.ones_like(log_p, bool))
+            c = tempered._tempered_normaliser(1.2, log_p, np.ones_like(log_p, bool))
             total = ((1 + 0.2 * (np.asarray(c, np.float64) - log_p)) ** -5).sum(axis=-1)
             np.testing.assert_allclose(total, 1, atol=2e-5)
 
@@ -96,6 +96,16 @@ def test_bi_tempered_normalises_the_hardest_distributions():
         (variant("gce", q=1.0), "one_minus_p"),
         (variant("symmetric_ce", alpha=1.0, beta=0.0), "cross_entropy"),
         (variant("bi_tempered", t1=1.0, t2=1.0), "cross_entropy"),
+        (variant("gce_logit_bias", q=0.0, unbiased=10.0), "cross_entropy"),
+        (variant("gce_logit_bias", unbiased=10.0), "gce"),
+        (variant("nce_agce", alpha=0.0, beta=1.0, a=2.0, q=1.0), "one_minus_p"),
+        (variant("nce_agce", alpha=0.0, beta=1.0, a=1e-6, q=0.7), "gce"),
+        (variant("jal_ce", alpha=0.0, beta=10.0, a=1.0), "brier"),
+        (variant("eps_softmax_mae", alpha=0.0, beta=0.5), "one_minus_p"),
+        (
+            variant("eps_softmax_mae", alpha=1.0, beta=0.0, m=0.0, smallest_p=1e-30),
+            "cross_entropy",
+        ),
     ],
     ids=lambda loss: getattr(loss, "name", loss),
 )

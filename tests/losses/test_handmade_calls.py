@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from edl_jax.errors import EdlError
-from edl_jax.losses import handmade
 from edl_jax.losses.handmade import LOSSES, Handmade
+from edl_jax.losses.noise_robust import gce
 from tests.losses.examples import assert_same, batch, differentiate, every_loss
 
 
@@ -84,10 +84,11 @@ def test_absent_labels_and_rows_without_classes_cost_nothing(name):
 
 @every_loss
 def test_a_lone_class_is_certain(name):
-    """p_y = 1 and K = 1: a finite loss that nothing can change, and 0 but for baikal's 1/p_y."""
+    """p_y = 1 and K = 1: a finite loss that nothing can change, and 0 but for two of them."""
     logits, labels = batch(12)
     losses, gradient = differentiate(LOSSES[name], logits, labels, labels[:, None] == np.arange(12))
-    np.testing.assert_allclose(losses, 1 if name == "baikal" else 0)
+    # Baikal's 1 / p_y, and JAL's distance from 30 times the label.
+    np.testing.assert_allclose(losses, {"baikal": 1, "jal_ce": 29**2}.get(name, 0))
     np.testing.assert_array_equal(gradient, 0)
 
 
@@ -138,7 +139,7 @@ def test_a_loss_can_be_a_static_argument():
         return loss(logits, labels).mean()
 
     logits, labels = batch(3)
-    for loss in (LOSSES["gce"], Handmade("gce", handmade.gce), LOSSES["focal"]):
+    for loss in (LOSSES["gce"], Handmade("gce", gce), LOSSES["focal"]):
         mean(loss, logits, labels)
     assert traces == ["gce", "focal"]
 
@@ -187,7 +188,8 @@ def test_half_precision_is_promoted_before_anything_is_computed(name):
         (name, 0.05)
         for name in ("cross_entropy", "label_smoothing", "focal", "poly1", "symmetric_ce")
     ]
-    + [("nce_rce", 2e-4), ("bi_tempered", 1e-4), ("baikal", 5e5)],
+    + [("nce_rce", 2e-4), ("nce_agce", 2e-4), ("anl_ce", 1e-3), ("jal_ce", 2e-4)]
+    + [("bi_tempered", 1e-4), ("baikal", 5e5)],
 )
 def test_a_gradient_is_left_at_tiny_p_y(name, least):
     """From p in place of log p it would vanish, or be NaN, where p_y underflows."""

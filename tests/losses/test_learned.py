@@ -10,7 +10,7 @@ import pytest
 
 import edl_jax
 from edl_jax.errors import EdlError
-from edl_jax.losses.base import every_label
+from edl_jax.losses.base import Context, every_label
 from edl_jax.losses.handmade import LOSSES
 from edl_jax.losses.learned import SHIPPED, LearnedLoss, load_loss, make_learned_loss, resolve_loss
 from edl_jax.losses.networks import NetworkSpec
@@ -18,7 +18,7 @@ from edl_jax.losses.scale import descent_scale
 from tests.losses.examples import call, gradient
 
 K = 4
-every_network = pytest.mark.parametrize("name", ["symmetric", "deepset", "concat"])
+every_network = pytest.mark.parametrize("name", ["symmetric", "deepset", "concat", "monotone"])
 
 
 @functools.cache
@@ -28,6 +28,11 @@ def learned(name="symmetric", width=4, num_classes=K, scale=0.7, seed=0):
     rng = np.random.default_rng(seed)
     params = {k: jnp.asarray(rng.normal(size=v.shape), jnp.float32) for k, v in shapes.items()}
     return LearnedLoss(params, jnp.float32(scale), spec)
+
+
+def in_a_context(loss):
+    """A loss that is the same whatever batch it is called with."""
+    return jax.tree_util.Partial(loss, context=Context(0.4, 0.2, 0.3))
 
 
 def all_labels(loss):
@@ -68,7 +73,7 @@ def test_a_loss_may_be_called_without_jit_and_with_numpy_arrays():
 
 @every_network
 def test_a_one_hot_label_is_its_integer_and_a_soft_one_the_expectation(name):
-    loss = learned(name)
+    loss = in_a_context(learned(name))
     expected = call(loss, LOGITS, LABELS)
 
     for dtype in (np.float32, np.int32):  # integer dtypes may hold one-hot labels too
@@ -86,7 +91,7 @@ def test_integer_labels_of_any_width_will_do(dtype):
 
 
 @pytest.mark.parametrize("labels", [LABELS, SOFT], ids=["integer", "soft"])
-@pytest.mark.parametrize("name", ["symmetric", "deepset"])
+@pytest.mark.parametrize("name", ["symmetric", "deepset", "monotone"])
 def test_where_is_false_for_classes_that_are_absent(name, labels):
     loss, where = learned(name), np.array([[True, True, True, True, False]])
     filler = jnp.full((6, 1), 9.0)
@@ -280,6 +285,14 @@ def test_a_loss_is_loaded_from_a_path_or_a_run_directory(tmp_path):
         np.testing.assert_array_equal(found, call(learned(), LOGITS, LABELS))
 
 
+def test_a_loaded_monotone_loss_is_the_one_that_was_saved(tmp_path):
+    learned("monotone").save(tmp_path / "loss.npz")
+    found = load_loss(tmp_path / "loss.npz")
+
+    assert repr(found) == "LearnedLoss(monotone, width 4, 4 classes)"
+    jax.tree.map(np.testing.assert_array_equal, found, learned("monotone"))
+
+
 def test_an_unknown_name_is_refused_with_what_would_do():
     with pytest.raises(
         EdlError, match="no-such: no such loss; give one of edl-base, edl-robust, the path"
@@ -328,6 +341,13 @@ def test_a_frozen_loss_has_the_scale_of_its_network():
     assert frozen.provenance == {"seed": 4}
     for name, array in base.params.items():
         np.testing.assert_array_equal(frozen.params[name], array)
+
+
+def test_a_monotone_loss_keeps_its_own_scale():
+    """It is scaled by construction, whatever the context of the pairs that a scale is found on."""
+    loss = learned("monotone")
+
+    assert make_learned_loss(loss.spec, loss.params).scale == 1
 
 
 def test_every_label_takes_a_learned_loss():

@@ -10,13 +10,12 @@ import pytest
 from edl_jax import LOSSES
 from edl_jax.config import EvolutionConfig, MixtureConfig, ObjectiveConfig
 from edl_jax.losses.base import every_label, log_softmax
+from edl_jax.objective.fitness import SCALE_GUARD_WEIGHT, Generation, make_objective
 from edl_jax.objective.ranking import rank_agreement, severities
 from edl_jax.objective.terms import (
-    SCALE_GUARD_WEIGHT,
     TERMS,
     Candidate,
     clean_ranking,
-    make_objective,
     noisy_losses,
     noisy_ranking,
     proper_ranking,
@@ -250,7 +249,8 @@ def test_the_objective_is_the_weighted_sum_of_the_terms_that_have_a_weight(probl
     config = ObjectiveConfig(clean_ranking=2.0, proper_ranking=0.5, margin=0.1)
     objective = make_objective(EvolutionConfig(batch_size=64, num_classes=4, objective=config))
     loss = scaled(1e-3)
-    fitness, terms = jax.jit(lambda problem: objective.evaluate(loss, problem))(problem)
+    drawn = Generation((problem,))
+    fitness, terms = jax.jit(lambda drawn: objective.evaluate(loss, drawn))(drawn)
 
     assert set(terms) == {"clean_ranking", "proper_ranking", "scale_guard"}
     total = SCALE_GUARD_WEIGHT * np.log(100)
@@ -260,7 +260,7 @@ def test_the_objective_is_the_weighted_sum_of_the_terms_that_have_a_weight(probl
         total += weight * expected
     assert float(terms["scale_guard"]) == pytest.approx(np.log(100), rel=1e-3)
     assert float(fitness) == pytest.approx(total, rel=1e-4)
-    shape = jax.eval_shape(objective.sample, jax.random.key(0)).pairs.logits.shape
+    shape = jax.eval_shape(objective.sample, jax.random.key(0)).problems[0].pairs.logits.shape
     assert shape == (64, 4)
 
 
@@ -270,7 +270,8 @@ def test_each_weight_is_that_of_the_term_of_its_name(problem, name):
     weights = dict.fromkeys(TERMS, 0.0) | {"clean_ranking": 1e-9} | {name: 1.0}
     config = EvolutionConfig(objective=ObjectiveConfig(**weights))
     fitness, terms = jax.eval_shape(
-        lambda problem: make_objective(config).evaluate(LOSSES["brier"], problem), problem
+        lambda problem: make_objective(config).evaluate(LOSSES["brier"], Generation((problem,))),
+        problem,
     )
 
     assert name in terms

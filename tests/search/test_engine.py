@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 import edl_jax
-from edl_jax.config import STRATEGIES, EvolutionConfig
+from edl_jax.config import STRATEGIES, EvolutionConfig, ObjectiveConfig, RehearsalConfig
+from edl_jax.objective import gains
+from edl_jax.objective.fitness import Objective
 from edl_jax.objective.ranking import held_out
-from edl_jax.objective.terms import Objective
+from edl_jax.objective.tasks import Regime
 from edl_jax.search.engine import make_evolution, parallel_searches
 from edl_jax.strategies.base import Strategy, keep_state
 
@@ -125,6 +127,53 @@ def test_the_features_are_shared_by_the_population(default_equations):
     whole = {config.population_size, config.batch_size, config.num_classes}
     assert any({config.batch_size, config.num_classes} <= set(shape) for shape in shapes)
     assert not any(whole <= set(shape) for shape in shapes)
+
+
+# --- rehearsal ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def rehearsing():
+    with pytest.MonkeyPatch.context() as patch:
+        regimes = {name: Regime(5, 0.4, num_train=64) for name in ("short_noisy", "long_noisy")}
+        patch.setattr(gains, "REGIMES", regimes)
+        config = EvolutionConfig(
+            network="monotone",
+            population_size=4,
+            batch_size=32,
+            width=2,
+            objective=ObjectiveConfig(proper_ranking=0.0, rehearsal=1.0),
+            rehearsal=RehearsalConfig(tuple(regimes), num_tasks=2, rates=(1.0, 3.0)),
+        )
+        evolution = make_evolution(config)
+        start = evolution.init(jax.random.key(0))
+        jaxpr = jax.make_jaxpr(lambda s: evolution.run(s, 2))(start)
+        yield evolution, start, jaxpr, evolution.run(start, 2)
+
+
+def test_whole_training_runs_are_scans_within_the_one_of_generations(rehearsing):
+    _, _, jaxpr, _ = rehearsing
+    scans = [(e.params["length"], inside) for e, inside in equations(jaxpr.jaxpr)
+             if e.primitive.name == "scan"]  # fmt: skip
+
+    assert [length for length, inside in scans if not inside] == [2]
+    # A student of cross-entropy and one of every candidate, in each regime.
+    assert [length for length, inside in scans if inside].count(5) == 4
+    assert not any("callback" in e.primitive.name for e, _ in equations(jaxpr.jaxpr))
+
+
+def test_a_rehearsing_search_that_is_resumed_goes_on_bit_for_bit(rehearsing):
+    evolution, start, _, (state, info) = rehearsing
+    whole = evolution.run(state, 2)
+    kept = jax.tree.map(
+        lambda x: x if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else jnp.asarray(np.asarray(x)),
+        evolution.run(start, 2)[0],
+    )
+
+    for one, other in zip(leaves(evolution.run(kept, 2)), leaves(whole), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert {"gain_short_noisy", "gain_long_noisy", "rehearsal"} <= info.terms.keys()
+    assert np.abs(info.terms["gain_short_noisy"]).max() > 0
 
 
 # --- runs --------------------------------------------------------------------------------------

@@ -69,7 +69,7 @@ def test_with_an_operator_it_draws_its_mutations(kind):
     expected_state = operator.init(key(0), (8 // half, 3))
     expected_state, z = operator.sample(key(1), expected_state)
 
-    moved = np.asarray((population - 1) / state.inner.std)
+    moved = np.divide(population - 1, state.inner.std)
     np.testing.assert_allclose(moved[: 8 // half], z, atol=1e-6)
     if half == 2:
         np.testing.assert_allclose(moved[4:], -z, atol=1e-6)

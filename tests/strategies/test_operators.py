@@ -21,8 +21,6 @@ SMALL = {
     "num_generations": 4,
     "objective": ObjectiveConfig(proper_ranking=0.0),
 }
-# What compiles fast runs slowly, which two generations do not notice.
-FAST_COMPILATION = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 OPERATORS = {
     "gaussian": {},
     **{place: {"acts_on": (place,)} for place in config.ACTS_ON},
@@ -53,6 +51,11 @@ def distinct(strategy, operator, schedule):
     return strategy in ("ES", "Open_ES", "SimpleGA") or schedule == "exponential"
 
 
+SEARCHES = [c for c in COMBINATIONS if possible(*c) and distinct(*c)]
+# Of the many combinations of "ES": each operator, and each schedule.
+COVERING = list(zip(OPERATORS, itertools.cycle(config.SCHEDULES), strict=False))
+
+
 def searching(strategy, operator, schedule):
     evolution = make_evolution(EvolutionConfig(**SMALL, **describe(strategy, operator, schedule)))
 
@@ -64,20 +67,12 @@ def searching(strategy, operator, schedule):
     return search
 
 
-def two_generations(strategy, operator, schedule):
-    # This generator compiles in a fraction of the time of the default one.
-    key = jax.random.key(0, impl="unsafe_rbg")
-    lowered = jax.jit(searching(strategy, operator, schedule)).lower(key)
-    return lowered.compile(compiler_options=FAST_COMPILATION)(key)
+def key():
+    """This generator compiles in a fraction of the time of the default one."""
+    return jax.random.key(2, impl="unsafe_rbg")
 
 
-@pytest.mark.parametrize(
-    ("strategy", "operator", "schedule"),
-    [c for c in COMBINATIONS if possible(*c) and distinct(*c)],
-)
-def test_two_generations_move_a_search_that_stays_finite(strategy, operator, schedule):
-    _, before, after, info = two_generations(strategy, operator, schedule)
-
+def check(before, after, info):
     for name, leaf in after.items():
         assert leaf.shape == before[name].shape
         assert np.isfinite(leaf).all()
@@ -86,21 +81,43 @@ def test_two_generations_move_a_search_that_stays_finite(strategy, operator, sch
     assert int(jnp.sum(info.num_failed)) == 0
 
 
+@pytest.mark.parametrize(("strategy", "operator", "schedule"), SEARCHES)
+def test_two_generations_move_a_search_and_no_number_on_the_way_is_nan(
+    strategy, operator, schedule
+):
+    """Operation by operation, which takes a tenth of the time that compiling would."""
+    with jax.disable_jit(), jax.debug_nans(True):
+        _, *found = searching(strategy, operator, schedule)(key())
+    check(*found)
+
+
+@pytest.mark.parametrize(("operator", "schedule"), COVERING)
+def test_every_operator_and_every_schedule_is_part_of_one_program(operator, schedule):
+    _, *found = jax.jit(searching("ES", operator, schedule))(key())
+    check(*found)
+
+
 def wide(tree):
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return [jax.tree_util.keystr(path) for path, leaf in leaves if str(leaf.dtype).endswith("64")]
 
 
 @pytest.mark.parametrize("strategy", config.STRATEGIES)
-def test_under_x64_a_search_runs_and_all_its_numbers_have_32_bits(strategy):
-    with jax.enable_x64(True):
-        for combination in COMBINATIONS:
-            if combination[0] == strategy and possible(*combination) and distinct(*combination):
-                search = searching(*combination)
-                assert not wide(jax.eval_shape(search, jax.random.key(0))), combination
-        *_, info = two_generations(strategy, "gaussian", "exponential")
+def test_a_search_passes_the_strict_modes_and_under_x64_all_its_numbers_have_32_bits(strategy):
+    """Under x64 the strict modes refuse all that they refuse without, and more."""
+    ranks, dtypes = jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict")
+    with jax.enable_x64(True), ranks, dtypes:
+        for combination in SEARCHES:
+            if combination[0] == strategy:
+                traced = jax.eval_shape(searching(*combination), jax.random.key(0))
+                assert not wide(traced), combination
 
-    assert np.isfinite(info.best_fitness).all()
+
+@pytest.mark.parametrize("strategy", config.STRATEGIES)
+def test_every_strategy_runs_as_one_program_under_x64(strategy):
+    with jax.enable_x64(True):
+        _, *found = jax.jit(searching(strategy, "gaussian", "exponential"))(key())
+        check(*found)
 
 
 def test_what_does_not_go_together_is_refused_by_name():

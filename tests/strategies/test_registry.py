@@ -177,7 +177,7 @@ def test_the_step_size_is_the_spread_of_the_first_mutations(name):
     has_mean = config.STRATEGIES[name].has_mean
     parents = search(name).strategy.incumbent(states[0])["b"] if has_mean else 1.0
 
-    assert np.std(population - parents) == pytest.approx(STEP_SIZE, rel=0.15)
+    assert np.std(np.subtract(population, parents)) == pytest.approx(STEP_SIZE, rel=0.15)
 
 
 @every_strategy
