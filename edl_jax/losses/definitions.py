@@ -11,6 +11,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from edl_jax.losses.base import Context
+
 
 class Classes(NamedTuple):
     """The predicted distribution, as a definition sees it.
@@ -18,10 +20,12 @@ class Classes(NamedTuple):
     Attributes:
       log_p: finite log-probabilities, ``[..., K]``; what stands for an absent class has no meaning.
       present: the classes that take part, boolean ``[..., K]``, at least one in each row.
+      context: how far training has come, for a loss that reads it.
     """
 
     log_p: jax.Array
     present: jax.Array
+    context: Context | None = None
 
     def sum(self, function: Callable[[jax.Array], jax.Array]) -> jax.Array:
         """The sum of ``function(log_p)`` over the present classes, ``[..., 1]``."""

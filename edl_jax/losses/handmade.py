@@ -30,6 +30,7 @@ from jax.typing import ArrayLike
 from edl_jax.errors import EdlError, did_you_mean
 from edl_jax.losses.arguments import read_examples
 from edl_jax.losses.base import Axis, Context
+from edl_jax.losses.context import examples_context
 from edl_jax.losses.definitions import (
     Classes,
     Definition,
@@ -44,6 +45,7 @@ from edl_jax.losses.definitions import (
 from edl_jax.losses.noise_robust import (
     anl_ce,
     eps_softmax_mae,
+    gate,
     gce,
     gce_logit_bias,
     jal_ce,
@@ -64,6 +66,7 @@ class Handmade:
       name: its name in ``LOSSES``, or that with its constants.
       definition: the loss as a function of log-probabilities; its docstring gives the formula and
         the paper.
+      reads_context: whether it depends on how far training has come.
 
     >>> logits = jnp.array([[2.0, 0.0, -1.0], [0.5, 0.5, 0.5]])
     >>> print(jnp.array_str(LOSSES["one_minus_p"](logits, jnp.array([0, 2])), precision=3))
@@ -76,6 +79,7 @@ class Handmade:
 
     name: str
     definition: Definition
+    reads_context: bool = False
 
     def __call__(
         self,
@@ -97,7 +101,8 @@ class Handmade:
             id is a flat index into them, in the order of the tuple.
           where: boolean; False is an absent class. Of ``logits.shape``, or of the result's shape
             for whole examples, as optax has it; an axis of size 1 is broadcast.
-          context: ignored, since no loss here depends on how far training has come.
+          context: how far training has come, for a loss that reads it; by default
+            :func:`batch_context` of these arguments. Others ignore it.
 
         Returns:
           An array of ``logits.shape`` without ``axis``; float32, or float64 for float64 logits
@@ -113,7 +118,9 @@ class Handmade:
         """
         examples = read_examples(logits, labels, axis, where)
         centred, log_total, taking_part = _centre(examples.logits, examples.present)
-        classes = Classes(centred - log_total, taking_part)
+        if self.reads_context and context is None:
+            context = examples_context(examples)
+        classes = Classes(centred - log_total, taking_part, context)
         if examples.ids is None:
             return examples.reduce(self.definition(classes.log_p, classes))
         log_p_y = jnp.take_along_axis(centred, examples.ids[..., None], axis=-1) - log_total
@@ -151,7 +158,7 @@ class _WithConstants:
 
 
 LOSSES: dict[str, Handmade] = {
-    definition.__name__: Handmade(definition.__name__, definition)
+    definition.__name__: Handmade(definition.__name__, definition, definition is gate)
     for definition in (
         cross_entropy,
         label_smoothing,
@@ -169,6 +176,7 @@ LOSSES: dict[str, Handmade] = {
         eps_softmax_mae,
         bi_tempered,
         baikal,
+        gate,
     )
 }
 """Name to loss, in optax's convention."""
@@ -210,7 +218,9 @@ def variant(text: str) -> Handmade:
         if constant in constants:
             raise EdlError(f"loss {text}: expected {constant} once")
         constants[constant] = _finite(text, constant, value)
-    made = Handmade(text, _WithConstants(definition, tuple(sorted(constants.items()))))
+    made = LOSSES[name]
+    definition = _WithConstants(definition, tuple(sorted(constants.items())))
+    made = dataclasses.replace(made, name=text, definition=definition)
     _require_defined(made)
     return made
 

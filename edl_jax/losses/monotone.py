@@ -140,9 +140,9 @@ def apply(
 
 def _log_rest(log_p: jax.Array, log_p_y: jax.Array, labels: jax.Array) -> jax.Array:
     """log(1 - p_y), exact also where p_y is 1 to float precision."""
-    top = jnp.argmax(log_p, axis=-1)
-    is_top = jax.nn.one_hot(top, log_p.shape[-1], dtype=bool)
+    is_top = jax.nn.one_hot(jnp.argmax(log_p, axis=-1), log_p.shape[-1], dtype=bool)
     rest_of_top = jax.nn.logsumexp(jnp.where(is_top, 2 * MIN_LOG_PROB, log_p), axis=-1)
     # Any other class has p <= 1/2. The bound only keeps infinity out of the branch not taken.
     rest_of_others = jnp.log(-jnp.expm1(jnp.minimum(log_p_y, -0.5)))
-    return jnp.where(labels == top, rest_of_top, rest_of_others)
+    leads = jnp.take_along_axis(is_top, labels[..., None], axis=-1)[..., 0]
+    return jnp.where(leads, rest_of_top, rest_of_others)

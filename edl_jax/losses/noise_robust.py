@@ -149,3 +149,25 @@ def eps_softmax_mae(
     log_p = jnp.where(is_top, at_top, log_p_y - math.log1p(m))
     bounded = jnp.maximum(log_p, math.log(smallest_p))
     return -alpha * bounded + 2 * beta * one_minus_p(log_p_y, classes)
+
+
+# --- dependent on how far training has come ----------------------------------------------------
+
+
+def gate(
+    log_p_y: jax.Array,
+    classes: Classes,
+    threshold: float = 0.35,
+    width: float = 0.03,
+    q: float = 0.7,
+    scale: float = 1.4,
+) -> jax.Array:
+    """(1 - g) cross-entropy + g scale gce, g = sigmoid((confidence - threshold) / width).
+
+    Not from the literature: the simplest loss that learns hard examples while training is young and
+    refuses wrong labels later, put together by hand. What a search finds must beat it.
+    """
+    assert classes.context is not None
+    opened = jax.nn.sigmoid((classes.context.confidence - threshold) / width)
+    opened = jnp.asarray(opened, log_p_y.dtype)[..., None]
+    return -(1 - opened) * log_p_y + opened * scale * gce(log_p_y, classes, q)

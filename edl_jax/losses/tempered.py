@@ -16,7 +16,7 @@ def bi_tempered(
     -log_t1 r_y - (1 - sum_k r_k**(2 - t1)) / (2 - t1), where r is the tempered softmax of the
     logits: r_k = exp_t2(z_k - c), and c makes them sum to 1. At t1 = t2 = 1, cross-entropy.
     """
-    normaliser = _tempered_normaliser(t2, *classes)
+    normaliser = _tempered_normaliser(t2, classes.log_p, classes.present)
 
     def log_r(log_p: jax.Array) -> jax.Array:
         return _log_tempered_exp(log_p - normaliser, t2)

@@ -1,0 +1,1 @@
+"""Does rehearsal predict? Students on synthetic tasks beside classifiers on real images."""

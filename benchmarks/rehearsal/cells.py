@@ -1,0 +1,124 @@
+"""What ``rehearsal`` runs: a loss in a regime, at one learning rate after another."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from benchmarks.common.results_file import ResultsFile, Row
+from benchmarks.rehearsal.config import RehearsalBenchmarkConfig
+from edl_jax.losses import LOSSES, FullLoss, Loss, load_loss, resolve_loss
+from edl_jax.losses.context import batch_context
+from edl_jax.objective.students import student_accuracy
+from edl_jax.objective.tasks import REGIMES, sample_task
+from edl_jax.runs.output import progress_bar
+from edl_jax.training.config import TrainConfig
+from edl_jax.training.loop import train
+from edl_jax.training.prepared import load
+from edl_jax.training.subsets import for_seed
+
+RATES = (0.3, 1.0, 3.0)  # multiples of the rate that serves cross-entropy
+KEY = ("kind", "regime", "loss", "rate", "seed")
+HOLDOUT_SIZE, SEED = 5000, 1000
+
+
+@dataclass(frozen=True)
+class Real:
+    """A real training problem, measured on held-out training images with true labels."""
+
+    dataset: str
+    label_noise: float
+    learning_rate: float
+    train: TrainConfig
+    train_size: int = 10_000
+
+
+_MLP: Any = TrainConfig(model="mlp", width=256, epochs=60, augment="none", weight_decay=0.0)
+_RESNET: Any = TrainConfig(model="resnet8", width=8, epochs=6)
+REAL = {
+    "mlp_clean": Real("fashion_mnist", 0.0, 0.05, _MLP),
+    "mlp_noisy": Real("fashion_mnist", 0.4, 0.05, _MLP),
+    "resnet_clean": Real("cifar10", 0.0, 0.3, _RESNET),
+    "resnet_noisy": Real("cifar10", 0.4, 0.3, _RESNET),
+}
+
+
+def gated_edl_robust(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """The gate of :func:`edl_jax.losses.noise_robust.gate` with edl-robust behind it."""
+    opened = jax.nn.sigmoid((batch_context(logits, labels).confidence - 0.35) / 0.03)
+    before, after = LOSSES["cross_entropy"](logits, labels), load_loss("edl-robust")(logits, labels)
+    return (1 - opened) * before + opened * after
+
+
+def resolve(name: str) -> Loss | FullLoss:
+    """A loss by its name."""
+    return gated_edl_robust if name == "gated-edl-robust" else resolve_loss(name)
+
+
+def rehearsed(config: RehearsalBenchmarkConfig, regime: str, loss: str) -> Iterator[Row]:
+    """Mean accuracy of students at each rate."""
+    kind = REGIMES[regime]
+
+    @jax.jit
+    def accuracies(keys: jax.Array, rates: jax.Array) -> jax.Array:
+        def of_task(key: jax.Array) -> jax.Array:
+            task_key, student_key = jax.random.split(key)
+            task = sample_task(task_key, kind)
+            one = partial(student_accuracy, resolve(loss), kind, task, key=student_key)
+            return jax.vmap(one)(rates)
+
+        return jax.vmap(of_task)(keys)
+
+    keys = jax.random.split(jax.random.key(SEED), config.num_tasks)
+    found = accuracies(keys, kind.learning_rate * jnp.array(RATES))
+    for rate, accuracy in zip(RATES, found.mean(axis=0).tolist(), strict=True):
+        yield {"rate": rate, "accuracy": accuracy, "num_tasks": config.num_tasks}
+
+
+def real(config: RehearsalBenchmarkConfig, regime: str, loss: str) -> Iterator[Row]:
+    """Held-out accuracy of a classifier at each rate."""
+    problem = REAL[regime]
+    dataset = for_seed(
+        load(problem.dataset, config.data_dir),
+        SEED,
+        train_size=problem.train_size,
+        holdout_size=HOLDOUT_SIZE,
+        label_noise=problem.label_noise,
+    )
+    for rate in RATES:
+        given = {"learning_rate": rate * problem.learning_rate, "eval_every": 0}
+        options = TrainConfig(**{**vars(problem.train), **given})
+        result = train(dataset, resolve(loss), options, SEED)
+        yield {"rate": rate, "accuracy": result.test_accuracy}
+
+
+def run(config: RehearsalBenchmarkConfig, results: ResultsFile) -> int:
+    """Run the cells that are missing, as many as begin in time; how many are still missing."""
+    begun = time.monotonic()
+    cells = [
+        (kind, regime, loss)
+        for kind, regimes in (("rehearsed", config.regimes), ("real", tuple(REAL)))
+        if kind in config.kinds
+        for regime in regimes
+        for loss in config.losses
+    ]
+
+    def key(cell: tuple[str, str, str]) -> Row:
+        return dict(zip(KEY, (*cell, RATES[-1], SEED), strict=True))
+
+    missing = [cell for cell in cells if results.find(key(cell)) is None]
+    with progress_bar("cells/s") as progress:
+        task = progress.add_task("", total=len(missing))
+        for done, cell in enumerate(missing):
+            if time.monotonic() - begun > 60 * config.minutes:
+                return len(missing) - done
+            progress.update(task, completed=done, description=" ".join(cell))
+            function = rehearsed if cell[0] == "rehearsed" else real
+            rows = function(config, *cell[1:])
+            results.add_all([{**key(cell), **row} for row in rows])
+        progress.update(task, completed=len(missing))
+    return 0
