@@ -3,7 +3,8 @@
 All of them are called like optax's cross-entropies. Nothing here knows how a loss is searched for.
 """
 
-from edl_jax.losses.base import FullLoss, Loss, as_pytree, every_label, log_softmax
+from edl_jax.losses.base import Context, FullLoss, Loss, as_pytree, every_label, log_softmax
+from edl_jax.losses.context import batch_context
 from edl_jax.losses.handmade import LOSSES, Classes, Handmade
 from edl_jax.losses.learned import (
     ARTIFACT,
@@ -21,6 +22,7 @@ __all__ = [
     "LOSSES",
     "SHIPPED",
     "Classes",
+    "Context",
     "FullLoss",
     "Handmade",
     "LearnedLoss",
@@ -28,6 +30,7 @@ __all__ = [
     "Network",
     "NetworkSpec",
     "as_pytree",
+    "batch_context",
     "descent_scale",
     "every_label",
     "load_loss",

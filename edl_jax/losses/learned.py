@@ -102,9 +102,11 @@ class LearnedLoss:
         network = self.spec.build()
         if network.reads_context and context is None:
             context = examples_context(examples)
-        one = partial(network.apply, self.params, context=context)
+        params = jax.tree.map(lambda weight: weight.astype(finite.dtype), self.params)
+        one = partial(network.apply, params, context=context)
         by_label = every_label(one, finite) if examples.ids is None else one(finite, examples.ids)
-        return self.scale * examples.reduce(by_label)
+        losses = examples.reduce(by_label)
+        return self.scale.astype(losses.dtype) * losses
 
     def __repr__(self) -> str:
         spec, config = self.spec, self.provenance.get("config")

@@ -168,6 +168,7 @@ def gate(
     refuses wrong labels later, put together by hand. What a search finds must beat it.
     """
     assert classes.context is not None
-    opened = jax.nn.sigmoid((classes.context.confidence - threshold) / width)
-    opened = jnp.asarray(opened, log_p_y.dtype)[..., None]
+    confidence = jnp.asarray(classes.context.confidence)
+    opened = jax.nn.sigmoid((confidence - threshold) / width)
+    opened = jnp.broadcast_to(opened.astype(log_p_y.dtype), log_p_y.shape[:-1])[..., None]
     return -(1 - opened) * log_p_y + opened * scale * gce(log_p_y, classes, q)

@@ -13,10 +13,11 @@ import pytest
 import edl_jax
 from edl_jax.losses.base import Context
 from edl_jax.losses.context import batch_context
-from edl_jax.losses.handmade import LOSSES
+from edl_jax.losses.handmade import LOSSES, variant
 from edl_jax.losses.learned import SHIPPED, LearnedLoss
 from edl_jax.losses.networks import NetworkSpec
 from tests.losses import references
+from tests.losses.examples import STATIC
 
 K = 4
 SPEC = NetworkSpec("monotone", 3, K)
@@ -144,7 +145,7 @@ def test_there_is_no_gradient_through_the_context():
 
 def test_a_monotone_loss_reads_each_number_and_every_other_loss_ignores_them():
     logits, labels = batch()
-    losses = dict(LOSSES) | {name: edl_jax.load_loss(name) for name in SHIPPED}
+    losses = dict(STATIC) | {name: edl_jax.load_loss(name) for name in SHIPPED}
     for name in ("deepset", "concat", "taylor"):
         spec = NetworkSpec(name, 3, K)
         losses[name] = LearnedLoss(spec.build().init(jax.random.key(0)), jnp.float32(1.0), spec)
@@ -163,6 +164,22 @@ def test_a_monotone_loss_reads_each_number_and_every_other_loss_ignores_them():
         moved = Context(*(value - 0.1 * (i == j) for j, value in enumerate(FAR)))
         value, _ = value_and_gradient(logits, labels, monotone_loss(), moved)
         assert abs(value / start - 1) > 1e-3
+
+
+def test_a_gate_is_cross_entropy_before_its_threshold_and_generalised_cross_entropy_after():
+    logits, labels = batch()
+    plain, robust = (LOSSES[name](logits, labels) for name in ("cross_entropy", "gce"))
+
+    def at(confidence, loss=LOSSES["gate"]):
+        context = Context(*(jnp.float32(x) for x in (confidence, 0.0, 0.0)))
+        return loss(logits, labels, context=context)
+
+    np.testing.assert_allclose(at(0.0), plain, rtol=1e-4)
+    np.testing.assert_allclose(at(1.0), 1.4 * robust, rtol=1e-5)
+    np.testing.assert_allclose(at(0.35), (plain + 1.4 * robust) / 2, rtol=1e-5)
+    np.testing.assert_allclose(at(0.35, variant("gate:threshold=0.8")), plain, rtol=1e-4)
+    batches = context_of(logits, labels)
+    np.testing.assert_allclose(LOSSES["gate"](logits, labels), at(batches.confidence), rtol=1e-6)
 
 
 def test_a_vmap_over_examples_with_the_batchs_context_is_the_batched_call():

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edl_jax.losses.handmade import LOSSES
 from edl_jax.losses.learned import SHIPPED, resolve_loss
+from tests.losses.examples import STATIC
 from tests.losses.references import REFERENCES, handmade_loss, network_loss
 
-NAMES = (*LOSSES, *SHIPPED)
+NAMES = (*STATIC, *SHIPPED)
 every_loss = pytest.mark.parametrize("name", NAMES)
 LOADED = {name: resolve_loss(name) for name in NAMES}
 HALF = (jnp.float16, jnp.bfloat16)
