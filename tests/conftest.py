@@ -41,6 +41,7 @@ SLOW = (
     "tests/benchmarks/test_commands.py",
     "tests/benchmarks/test_faults.py",
     "tests/benchmarks/test_mutation_strategies.py",
+    "tests/benchmarks/test_rehearsal.py",
     "tests/benchmarks/test_throughput.py",
     "tests/benchmarks/test_training_step.py",
     "tests/benchmarks/test_transfer_losses.py",

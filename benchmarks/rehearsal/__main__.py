@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from benchmarks.rehearsal.config import RehearsalBenchmarkConfig
 from edl_jax import cli
+from edl_jax.startup import split_processors
 
 PROG = "python -m benchmarks.rehearsal"
 
@@ -19,9 +20,12 @@ def command(args: Sequence[str] | None = None) -> None:
     """Run the command line ``args``."""
     config = cli.parse(RehearsalBenchmarkConfig, args, prog=PROG)
 
+    if config.kinds == ("scaling",):
+        split_processors()  # a device of each, as a search has them; training is timed by nobody
+
     from benchmarks.common.results_file import ResultsFile, results_path
     from benchmarks.rehearsal import cells
-    from benchmarks.rehearsal.table import markdown
+    from benchmarks.rehearsal.table import costs, markdown
 
     output = results_path("rehearsal", config.output, config.quick)
     if config.quick:
@@ -30,6 +34,7 @@ def command(args: Sequence[str] | None = None) -> None:
     results = ResultsFile(output, cells.KEY)
     missing = cells.run(config, results)
     print(markdown(results.rows))
+    print(costs(results.rows))
     if missing:
         print(f"{missing} cells are missing: run the command again")
 

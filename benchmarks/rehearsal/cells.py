@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks.common.results_file import ResultsFile, Row
+from benchmarks.rehearsal import scaling
 from benchmarks.rehearsal.config import RehearsalBenchmarkConfig
 from edl_jax.losses import LOSSES, FullLoss, Loss, load_loss, resolve_loss
 from edl_jax.losses.context import batch_context
@@ -99,6 +100,9 @@ def real(config: RehearsalBenchmarkConfig, regime: str, loss: str) -> Iterator[R
 def run(config: RehearsalBenchmarkConfig, results: ResultsFile) -> int:
     """Run the cells that are missing, as many as begin in time; how many are still missing."""
     begun = time.monotonic()
+    if "scaling" in config.kinds:
+        same = {"kind": "scaling", "loss": "monotone", "rate": 1.0, "seed": SEED}
+        results.add_all([{**same, **row} for row in scaling.rows()])
     cells = [
         (kind, regime, loss)
         for kind, regimes in (("rehearsed", config.regimes), ("real", tuple(REAL)))

@@ -32,7 +32,7 @@ LOSSES = (
     "edl-robust",
     "gated-edl-robust",
 )
-KINDS = ("rehearsed", "real")
+KINDS = ("rehearsed", "real", "scaling")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class RehearsalBenchmarkConfig:
     regimes: tuple[str, ...] = REGIMES
     """Regimes of rehearsal."""
     kinds: tuple[str, ...] = KINDS
-    """What is run: rehearsed, real, or both."""
+    """What is run: rehearsed, real, scaling (what a generation of a search costs)."""
     num_tasks: int = 8
     """Tasks of a regime, the same for all losses."""
     minutes: float = 18.0

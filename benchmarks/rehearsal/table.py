@@ -8,8 +8,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy.stats import spearmanr
 
-from benchmarks.rehearsal.cells import REAL, Row
+from benchmarks.common.pages import DOCS, between_marks, markdown_table
+from benchmarks.common.results_file import Row, committed
+from benchmarks.rehearsal.cells import REAL
 
+PAGE = DOCS / "rehearsal.md"
 COUNTERPARTS = {
     "mlp_clean": ("middle_clean", "long_clean"),
     "mlp_noisy": ("long_noisy",),
@@ -25,7 +28,8 @@ Accuracies = Mapping[tuple[str, str], Mapping[str, Sequence[float]]]
 def accuracies(rows: Sequence[Row]) -> Accuracies:
     """The rows of a results file by kind, regime and loss, those of each in the order of rates."""
     found: dict[tuple[str, str], dict[str, list[float]]] = {}
-    for row in sorted(rows, key=lambda row: float(row["rate"])):
+    trained = [row for row in rows if "accuracy" in row]
+    for row in sorted(trained, key=lambda row: float(row["rate"])):
         regime = found.setdefault((row["kind"], row["regime"]), {})
         regime.setdefault(row["loss"], []).append(row["accuracy"])
     return found
@@ -52,19 +56,33 @@ def correlation(one: Mapping[str, float], other: Mapping[str, float]) -> tuple[f
 def markdown(rows: Sequence[Row]) -> str:
     """The table: a row for each real regime."""
     found = accuracies(rows)
-    lines = [
-        "| real regime | rehearsed in | losses | at the best rate | at the median rate |",
-        "|---|---|---|---|---|",
-    ]
+    headings = ["real regime", "rehearsed in", "losses", "at the best rate", "at the median rate"]
+    lines = []
     for real, regimes in COUNTERPARTS.items():
-        cells = []
+        cells: list[str] = []
         number = 0
         for statistic in (np.max, np.median):
             predicted = scores(found, "rehearsed", regimes, statistic)
             rho, number = correlation(predicted, scores(found, "real", (real,), statistic))
             cells.append("–" if np.isnan(rho) else f"{rho:.2f}")
-        lines.append(f"| {real} | {', '.join(regimes)} | {number} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append([real, ", ".join(regimes), str(number), *cells])
+    return markdown_table(headings, lines)
+
+
+def costs(rows: Sequence[Row]) -> str:
+    """What a generation costs at each size; the last column is constant where cost is linear."""
+    headings = ["candidates x tasks x rates x regimes", "devices", "seconds", "µs a student's step"]
+    lines = [
+        [
+            row["regime"],
+            str(row["num_devices"]),
+            f"{row['seconds']:.2f}",
+            f"{1e6 * row['seconds'] / row['student_steps']:.1f}",
+        ]
+        for row in rows
+        if row["kind"] == "scaling"
+    ]
+    return markdown_table(headings, lines)
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
@@ -84,3 +102,14 @@ def plot(rows: Sequence[Row], path: Path) -> None:
         panel.set(xlabel="rehearsed accuracy (%)", ylabel="held-out accuracy (%)")
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def page(text: str, rows: Sequence[Row]) -> str:
+    """The page ``text`` with the tables of ``rows``."""
+    return between_marks(between_marks(text, "rehearsal", markdown(rows)), "costs", costs(rows))
+
+
+if __name__ == "__main__":
+    found = committed("rehearsal")["rows"]
+    PAGE.write_text(page(PAGE.read_text(), found))
+    plot(found, DOCS / "rehearsal.png")

@@ -12,6 +12,7 @@ BAD_OPTIONS = {
     "chaos": ["--orbits=0", "--steps=1500"],
     "faults": ["--kills=1"],
     "mutation_strategies": ["--problems=x", "--num-seeds=1", "--jobs=0"],
+    "rehearsal": ["--regimes=x", "--kinds=x", "--num-tasks=0", "--minutes=-1"],
     "throughput": ["--implementations=x", "--population-sizes=5", "--repeats=0", "--seconds=0"],
     "training_step": ["--models=x", "--width=0", "--repeats=0", "--steps=0"],
     "transfer_losses": ["--setting=x", "--noise=1.5", "--noise=b", "--seeds=1000", "--jobs=0"],
