@@ -96,6 +96,7 @@ def _run(
     from edl_jax.runs import checkpoint, tensorboard
     from edl_jax.runs.environment import environment
     from edl_jax.runs.history import count_failures, thinned
+    from edl_jax.search import front
     from edl_jax.search.pipeline import evolve
 
     print(f"Evolving {config.preset}, seed {config.seed}, into {run.path}", flush=True)
@@ -114,7 +115,7 @@ def _run(
             after_chunk(chunk)
 
         provenance = {"config": config.recorded(), "environment": environment()}
-        loss, figures = evolve(
+        loss, figures, members = evolve(
             evolution_config(config),
             config.seed,
             num_searches=config.num_restarts,
@@ -125,6 +126,8 @@ def _run(
         )
 
     loss.save(run.path / ARTIFACT)
+    if members:
+        front.write(run.path, members)
     history = thinned(run.history(), config.num_generations)
     plots.convergence(list(history), run.path / "convergence.png")
     plots.loss_shape({"evolved": loss}, run.path / "loss_shape.png", config.num_classes)
@@ -148,6 +151,8 @@ def _run(
             "Fitness was not finite for {failed_candidates:,} candidates; in {failed_generations:,}"
             " generations for all of them, and the search stayed where it was.".format(**failures)
         )
+    if members:
+        print(f"The front: {len(members)} losses, {run.path / 'front' / '0'} and on")
     print(f'Use it: loss = edl_jax.load_loss("{run.path}")')
     print(f"See it: {run.report_command}")
 

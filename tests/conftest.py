@@ -79,6 +79,7 @@ SLOW = (
     "tests/runs/test_processes.py::test_two_processes",
     "tests/runs/test_tensorboard.py::test_transfer_writes",
     "tests/search/test_engine.py",
+    "tests/search/test_front.py",
     "tests/search/test_layout.py::test_a_command_makes_devices",
     "tests/search/test_layout.py::test_any_number_of_devices",
     "tests/strategies/test_chaotic_evolution.py",
@@ -104,6 +105,10 @@ COMPILED_QUICKLY = (
     "tests/benchmarks/test_accelerator.py",
     "tests/commands/test_pretrain.py",
     "tests/losses/test_arguments.py",
+    "tests/objective/test_gains.py",
+    "tests/objective/test_students.py",
+    "tests/objective/test_tasks.py",
+    "tests/search/test_front.py",
     "tests/strategies/test_operators.py",
     "tests/test_strict_modes.py",
 )

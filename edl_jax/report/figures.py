@@ -124,6 +124,9 @@ def convergence(runs: Sequence[PretrainRun]) -> Iterator[Panel]:
     note = "Held-out pairs of predictions that the loss puts in the wrong order."
     yield Panel("Held-out discordance", figure, note)
 
+    for run in runs:
+        if run.front:
+            yield Panel(f"The front of {run.name}", _front(run), _FRONT_NOTE, wide=True)
     for term in _terms(runs):
         if term.startswith(GAIN):
             figure = _over_generations(runs, term, "points over cross-entropy", factor=100)
@@ -136,6 +139,21 @@ def convergence(runs: Sequence[PretrainRun]) -> Iterator[Panel]:
         weighted = " and ".join(f"{weight:g}" for weight in sorted(weights))
         title = f"Term: {term.replace('_', ' ')}"
         yield Panel(title, figure, f"Of each generation's best candidate. Weight {weighted}.")
+
+
+_FRONT_NOTE = (
+    "Losses of which no other is at least as good in every regime: accuracy of their students on "
+    "fresh tasks less that of cross-entropy's. The first is the run's loss; the run directory's "
+    "front/NUMBER holds each."
+)
+
+
+def _front(run: PretrainRun) -> go.Figure:
+    names = [name.replace("_", " ") for name in run.config.rehearsal.regimes]
+    figure = axes("regime", "points over cross-entropy")
+    for i, gains in enumerate(run.front):
+        line(figure, f"front/{i}", np.array(names), 100 * np.array([*gains.values()]), style(i))
+    return figure
 
 
 def _over_generations(

@@ -11,7 +11,7 @@ from typing import ClassVar, TypeGuard
 from edl_jax import cli, pretrain, transfer
 from edl_jax.errors import EdlError, cannot
 from edl_jax.files import Json, distinct_names, path_exists, read_json
-from edl_jax.runs.directory import CONFIG, METRICS, SUMMARY, WORKING_DIR
+from edl_jax.runs.directory import CONFIG, FRONT, METRICS, SUMMARY, WORKING_DIR
 from edl_jax.runs.history import Row, thinned
 from edl_jax.search.presets import PRESETS, PretrainConfig
 from edl_jax.transfer import TransferConfig
@@ -42,10 +42,11 @@ class _Finished:
 
 @dataclass(frozen=True)
 class PretrainRun(_Finished):
-    """A finished search, and its configuration."""
+    """A finished search, its configuration, and the gains of the losses on its front."""
 
     command: ClassVar[str] = "pretrain"
     config: PretrainConfig
+    front: tuple[dict[str, float], ...] = ()
 
     @property
     def defaults(self) -> Json:
@@ -103,7 +104,20 @@ def _read_search(path: Path, content: Json) -> PretrainRun:
     fitness = ("best_fitness", "mean_fitness")
     rows = _rows(path / METRICS, "generation", config.num_generations, fitness)
     history = _whole(path / METRICS, thinned(rows, config.num_generations))
-    return PretrainRun(path, path.name, history, summary, config)
+    return PretrainRun(path, path.name, history, summary, config, _front(path / FRONT, config))
+
+
+def _front(path: Path, config: PretrainConfig) -> tuple[dict[str, float], ...]:
+    if not path_exists(path):
+        return ()
+    found = []
+    regimes = config.rehearsal.regimes
+    for row in read_json(path, _MOST_BYTES).get("losses", ()):
+        gains = row.get("gains") if isinstance(row, dict) else None
+        if not isinstance(gains, dict) or not all(_is_finite(gains.get(name)) for name in regimes):
+            raise EdlError(f"{path}: damaged, a loss lacks its gain in some regime")
+        found.append({name: float(gains[name]) for name in regimes})
+    return tuple(found)
 
 
 def _read_comparison(path: Path, content: Json) -> TransferRun:
@@ -194,6 +208,10 @@ def _rows(
 
 def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_finite(value: object) -> TypeGuard[float]:
+    return _is_number(value) and math.isfinite(value)
 
 
 def _checked(name: str, value: object, where: str) -> object:

@@ -18,13 +18,24 @@ from edl_jax.files import Json, path_exists, read_json, write_json
 
 CONFIG, METRICS, SUMMARY = "config.json", "metrics.jsonl", "summary.json"
 MANIFEST, TENSORBOARD, REPORT = "checkpoint.json", "tensorboard", "report.html"
-RESULTS = ("loss.npz", "convergence.png", "loss_shape.png", "learning_curves.png", REPORT)
+FRONT = "front.json"
+RESULTS = ("loss.npz", FRONT, "convergence.png", "loss_shape.png", "learning_curves.png", REPORT)
 WORKING_DIR = "working_dir"
 _COMMANDS = ("pretrain", "transfer")
 _NEW = "a directory that does not hold a run yet"
 _OURS = "a directory that is empty, or holds a run of this program"
 _RANDOM = "?" * 8  # how the names of temporary files end
 _MAX_CONFIG_BYTES, _READ_AT_ONCE = 2**20, 2**20
+
+
+def _remove_front(path: Path) -> None:
+    """Remove the losses of a front, and what is empty then."""
+    for loss in path.glob("front/*/loss.npz"):
+        loss.unlink()
+        with contextlib.suppress(OSError):
+            loss.parent.rmdir()
+    with contextlib.suppress(OSError):
+        (path / "front").rmdir()
 
 
 def stored_config(path: Path, command: str) -> Json:
@@ -149,6 +160,7 @@ class RunDirectory:
         for name in (MANIFEST, SUMMARY, *RESULTS):
             (self.path / name).unlink(missing_ok=True)
         shutil.rmtree(self.path / TENSORBOARD, ignore_errors=True)
+        _remove_front(self.path)
         self._metrics.truncate(0)
         started = {"command": self._command, WORKING_DIR: os.getcwd()}
         write_json(self.path / CONFIG, {**started, **config})

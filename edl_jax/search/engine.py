@@ -17,6 +17,7 @@ from edl_jax.chaos.maps import State
 from edl_jax.config import EvolutionConfig
 from edl_jax.losses.networks import Network, Params, make_network
 from edl_jax.objective.fitness import Objective, make_objective
+from edl_jax.search import front
 from edl_jax.search.layout import make_layout
 from edl_jax.strategies.base import Strategy
 from edl_jax.strategies.registry import make_strategy
@@ -24,7 +25,7 @@ from edl_jax.strategies.registry import make_strategy
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["strategy", "key", "generation"],
+    data_fields=["strategy", "key", "generation", "archive"],
     meta_fields=[],
 )
 @dataclass(frozen=True)
@@ -35,11 +36,13 @@ class EvolutionState:
       strategy: the strategy's own state, with the mutation operator's in it.
       key: the search's PRNG key; each generation folds its number into it.
       generation: int32 scalar, generations done.
+      archive: candidates that led in some regime of late, where the search rehearses; else None.
     """
 
     strategy: State
     key: jax.Array
     generation: jax.Array
+    archive: Params | None = None
 
 
 class GenerationInfo(NamedTuple):
@@ -107,6 +110,7 @@ def make_evolution(
     (2, 3)
     """
     network = make_network(config.network, config.width, config.num_classes)
+    rehearses = objective is None and config.objective.rehearsal > 0
     objective = objective or make_objective(config)
     layout = make_layout(config.population_size, devices)
     if strategy is None:
@@ -133,7 +137,11 @@ def make_evolution(
         # Python numbers in a strategy's state are of weak type, the scan's are not: the second
         # chunk of generations would be compiled anew.
         state = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf)), state)
-        return layout.split(EvolutionState(state, run_key, jnp.zeros((), jnp.int32)))
+        archive = None
+        if rehearses:
+            first = jax.tree.map(lambda leaf: leaf[0], population)
+            archive = front.empty_archive(first, config.rehearsal)
+        return layout.split(EvolutionState(state, run_key, jnp.zeros((), jnp.int32), archive))
 
     def generation(state: EvolutionState, _: None) -> tuple[EvolutionState, GenerationInfo]:
         key = jax.random.fold_in(state.key, state.generation)
@@ -152,7 +160,10 @@ def make_evolution(
             num_failed=jnp.sum(~finite, dtype=jnp.int32),
             terms=jax.tree.map(lambda values: values[best], terms),
         )
-        state = EvolutionState(told, state.key, state.generation + 1)
+        archive = state.archive
+        if archive is not None:
+            archive = layout.gather(front.remember(archive, population, fitness, terms))
+        state = EvolutionState(told, state.key, state.generation + 1, archive)
         return layout.split(state), layout.gather(info)
 
     @partial(jax.jit, static_argnums=1)
@@ -185,7 +196,7 @@ def parallel_searches(evolution: Evolution, num_searches: int) -> Evolution:
     """
     if num_searches == 1:
         return evolution
-    axes: Any = EvolutionState(0, 0, None)  # type: ignore[arg-type]
+    axes: Any = EvolutionState(0, 0, None, 0)  # type: ignore[arg-type]
 
     def init(key: jax.Array) -> EvolutionState:
         keys = jax.random.split(key, num_searches)

@@ -1,28 +1,33 @@
 """A whole search: generations in chunks, the loss that is frozen, and what is measured of it."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from edl_jax.config import EvolutionConfig
 from edl_jax.errors import EdlError
 from edl_jax.losses.learned import LearnedLoss, make_learned_loss
 from edl_jax.losses.networks import NetworkSpec, Params
 from edl_jax.objective.fitness import GAIN
+from edl_jax.objective.gains import Rehearsal, gains, sample_rehearsal, shortfall
 from edl_jax.objective.properties import PROFILE_POINTS, largest_rise, loss_profile
 from edl_jax.objective.ranking import HeldOut, held_out
 from edl_jax.objective.rehearsal import rehearse
+from edl_jax.search import front
 from edl_jax.search.engine import (
     EvolutionState,
     GenerationInfo,
     make_evolution,
     parallel_searches,
 )
+from edl_jax.search.front import Member
+from edl_jax.search.layout import make_layout
 from edl_jax.statistics import finite_or_none
 
 
@@ -65,10 +70,18 @@ class Chunk(NamedTuple):
 
 
 class Evolved(NamedTuple):
-    """A finished search: the frozen loss, and the figures that were measured of it."""
+    """A finished search.
+
+    Attributes:
+      loss: the frozen loss.
+      figures: what was measured of it, ready for JSON.
+      front: of a rehearsing search, the losses that are best in some trade-off between regimes,
+        the best by the objective first; ``loss`` is that one.
+    """
 
     loss: LearnedLoss
     figures: dict[str, Any]
+    front: Sequence[Member] = ()
 
 
 def chunk_sizes(num_generations: int, longest: int = 50) -> Iterator[int]:
@@ -116,7 +129,7 @@ def evolve(
         does not descend as far as cross-entropy, or rises by more than ``config.max_rise``.
 
     >>> config = EvolutionConfig(population_size=16, num_generations=40, batch_size=64, width=4)
-    >>> loss, figures = evolve(config)
+    >>> loss, figures, _ = evolve(config)
     >>> loss(jnp.zeros((2, 10)), jnp.array([0, 1])).shape
     (2,)
     """
@@ -147,7 +160,13 @@ def evolve(
         now = min(float(agreement(p, monitor_key).discordance) for p in searches(state))
         on_chunk(Chunk(generation, jax.device_get(info), now, state))
 
-    frozen, rehearsed = _freeze(config, searches(state), on_stage)
+    members: Sequence[Member] = ()
+    if state.archive is None:
+        frozen, rehearsed = _freeze(config, searches(state), on_stage)
+    else:
+        on_stage("rehearsing the best of the last generations on fresh tasks")
+        members = _front(config, state, searches(state), final_key)
+        frozen, rehearsed = members[0].loss, {"gains": members[0].gains}
     final = agreement(frozen.params, final_key)
     _, gradients = loss_profile(frozen, PROFILE_POINTS, config.num_classes)
     figures = {
@@ -159,14 +178,18 @@ def evolve(
         "cross_entropy_logit_gradient": {str(p): p - 1 for p in PROFILE_POINTS},
         **rehearsed,
     }
-    text = json.dumps({**(provenance or {}), "figures": figures}, sort_keys=True)
-    loss = replace(frozen, provenance_json=text)
-    return Evolved(jax.tree.map(jnp.asarray, loss), figures)
+
+    def made(loss: LearnedLoss, figures: dict[str, Any]) -> LearnedLoss:
+        text = json.dumps({**(provenance or {}), "figures": figures}, sort_keys=True)
+        return jax.tree.map(jnp.asarray, replace(loss, provenance_json=text))
+
+    members = [m._replace(loss=made(m.loss, {"gains": m.gains})) for m in members]
+    return Evolved(made(frozen, figures), figures, members)
 
 
 def _freeze(
     config: EvolutionConfig, candidates: list[Params], on_stage: Callable[[str], None]
-) -> tuple[LearnedLoss, dict[str, list[float]]]:
+) -> tuple[LearnedLoss, dict[str, Any]]:
     """One candidate as a loss; of several the one that rehearses best, and their scores."""
     if len(candidates) == 1:
         return _checked_loss(config, candidates[0]), {}
@@ -198,3 +221,38 @@ def _checked_loss(config: EvolutionConfig, params: Params) -> LearnedLoss:
             "seed"
         )
     return loss
+
+
+def _front(
+    config: EvolutionConfig, state: EvolutionState, incumbents: list[Params], key: jax.Array
+) -> list[Member]:
+    """The front of what the searches remember and end with, the best by the objective first."""
+    losses: list[LearnedLoss] = []
+    failure = EdlError("nothing was evolved")
+    for params in front.pool(jax.device_get(state.archive), incumbents):
+        try:
+            losses.append(_checked_loss(config, params))
+        except EdlError as error:
+            failure = error
+    if not losses:
+        raise failure
+    fresh = replace(config.rehearsal, num_tasks=front.FRESH_TASKS * config.rehearsal.num_tasks)
+
+    @jax.jit
+    def rehearsed(stacked: LearnedLoss) -> tuple[dict[str, jax.Array], jax.Array]:
+        def of_loss(loss: LearnedLoss, drawn: Rehearsal) -> tuple[dict[str, jax.Array], jax.Array]:
+            gained = gains(loss, drawn, fresh)
+            return gained, shortfall(gained, fresh)
+
+        layout = make_layout(len(losses), jax.local_devices())
+        return layout.map(of_loss, stacked, sample_rehearsal(key, fresh))
+
+    gained, behind = jax.device_get(
+        rehearsed(jax.tree.map(lambda *leaves: jnp.stack(leaves), *losses))
+    )
+    best = front.non_dominated(np.stack(list(gained.values()), axis=1))
+    return [
+        Member(losses[i], {name: float(values[i]) for name, values in gained.items()})
+        for i in np.argsort(behind, kind="stable").tolist()
+        if best[i]
+    ]

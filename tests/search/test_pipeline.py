@@ -21,7 +21,7 @@ def test_a_loss_that_rises_as_the_label_becomes_more_probable_is_refused(num_sea
 
 
 def test_max_rise_1_accepts_it_and_its_rise_is_among_the_figures():
-    loss, figures = evolve(dataclasses.replace(TOO_SHORT, max_rise=1.0))
+    loss, figures, _ = evolve(dataclasses.replace(TOO_SHORT, max_rise=1.0))
 
     assert 0.02 < figures["largest_rise"] <= 1
     assert figures["largest_rise"] == largest_rise(loss, TOO_SHORT.num_classes)
