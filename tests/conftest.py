@@ -103,7 +103,10 @@ SLOW = (
 # take most of the time. What is compared bit for bit is compiled in the same way on both sides.
 COMPILED_QUICKLY = (
     "tests/benchmarks/test_accelerator.py",
+    "tests/benchmarks/test_training_step.py",
+    "tests/benchmarks/test_transfer_losses.py",
     "tests/commands/test_pretrain.py",
+    "tests/commands/test_transfer.py",
     "tests/losses/test_arguments.py",
     "tests/objective/test_gains.py",
     "tests/objective/test_students.py",
@@ -111,6 +114,7 @@ COMPILED_QUICKLY = (
     "tests/search/test_front.py",
     "tests/strategies/test_operators.py",
     "tests/test_strict_modes.py",
+    "tests/training/",
 )
 
 # Outside of JAX's strict modes: what calls functions of optax and evosax that promote.
