@@ -30,6 +30,9 @@ import pytest
 # The slow tier, by the beginnings of tests' names: what compiles much, or trains, or starts many
 # processes. All else is the quick tier, `pytest -m "not slow"`, which touches every wing.
 SLOW = (
+    "edl_jax/objective/certificates.py",
+    "edl_jax/objective/fitness.py",
+    "edl_jax/objective/gains.py",
     "edl_jax/objective/properties.py::edl_jax.objective.properties.measure_properties",
     "edl_jax/objective/terms.py::edl_jax.objective.terms.Candidate",
     "edl_jax/search/engine.py",
@@ -67,8 +70,13 @@ SLOW = (
     "tests/losses/test_networks.py",
     "tests/losses/test_numbers.py",
     "tests/losses/test_scale.py::test_descent_under",
+    "tests/losses/test_shipped.py::test_the_shipped_loss_prefers",
+    "tests/objective/test_certificates.py",
+    "tests/objective/test_gains.py",
     "tests/objective/test_properties.py",
     "tests/objective/test_rehearsal.py",
+    "tests/objective/test_students.py",
+    "tests/objective/test_tasks.py",
     "tests/objective/test_terms.py",
     "tests/report/test_command.py::test_bad_options",
     "tests/report/test_figures.py",
@@ -82,6 +90,7 @@ SLOW = (
     "tests/search/test_front.py",
     "tests/search/test_layout.py::test_a_command_makes_devices",
     "tests/search/test_layout.py::test_any_number_of_devices",
+    "tests/search/test_pipeline.py",
     "tests/strategies/test_chaotic_evolution.py",
     "tests/strategies/test_evosax.py",
     "tests/strategies/test_mutation.py",
@@ -102,16 +111,13 @@ SLOW = (
 # What compiles many programs that then run for a moment: here they are not optimised, which would
 # take most of the time. What is compared bit for bit is compiled in the same way on both sides.
 COMPILED_QUICKLY = (
-    "tests/benchmarks/test_accelerator.py",
-    "tests/benchmarks/test_training_step.py",
-    "tests/benchmarks/test_transfer_losses.py",
-    "tests/commands/test_pretrain.py",
-    "tests/commands/test_transfer.py",
+    "tests/benchmarks/",
+    "tests/commands/",
     "tests/losses/test_arguments.py",
     "tests/objective/test_gains.py",
     "tests/objective/test_students.py",
     "tests/objective/test_tasks.py",
-    "tests/search/test_front.py",
+    "tests/search/",
     "tests/strategies/test_operators.py",
     "tests/test_strict_modes.py",
     "tests/training/",
@@ -120,6 +126,7 @@ COMPILED_QUICKLY = (
 # Outside of JAX's strict modes: what calls functions of optax and evosax that promote.
 PROMOTING = (
     "tests/benchmarks/test_accelerator.py",
+    "tests/benchmarks/test_mutation_strategies.py",
     "tests/benchmarks/test_throughput.py",
     "tests/docs/test_docs.py::test_the_block_runs",
     "tests/docs/test_notebooks.py",

@@ -83,7 +83,8 @@ def make_objective(config: EvolutionConfig) -> Objective[Generation]:
         candidates = [Candidate(ranked, problem) for problem in drawn.problems]
 
         def mean(term: Callable[[Candidate], jax.Array]) -> jax.Array:
-            return sum(map(term, candidates), start=jnp.zeros(())) / len(candidates)
+            first, *rest = map(term, candidates)
+            return sum(rest, first) / len(candidates)
 
         def of(name: str) -> jax.Array:
             return mean(lambda candidate: TERMS[name](candidate, config.objective))

@@ -375,7 +375,7 @@ BAD = {
     "option without its value": (["--width"], "--width"),
     "stray word": (["fast"], "fast"),
     "unknown network": (["--network", "mlp"], "mlp"),
-    "nearly a network": (["--network", "symetric"], "'taylor'); did you mean symmetric? (see"),
+    "nearly a network": (["--network", "symetric"], "'monotone'); did you mean symmetric? (see"),
     "nearly a strategy": (["--strategy", "CMA-ES"], "; did you mean CMA_ES?"),
     "noise above 1": (["--objective.label-noise", "2"], "--objective.label-noise 2.0: expected"),
     "negative weight": (["--mixture.graded", "-1"], "--mixture.graded -1.0: expected"),
