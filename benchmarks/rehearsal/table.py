@@ -112,4 +112,5 @@ def page(text: str, rows: Sequence[Row]) -> str:
 if __name__ == "__main__":
     found = committed("rehearsal")["rows"]
     PAGE.write_text(page(PAGE.read_text(), found))
-    plot(found, DOCS / "rehearsal.png")
+    if any(row["kind"] == "rehearsed" for row in found):
+        plot(found, DOCS / "rehearsal.png")
