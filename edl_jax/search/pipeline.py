@@ -122,7 +122,8 @@ def evolve(
       provenance: JSON-serialisable; goes into the loss beside the figures.
 
     Returns:
-      The loss, its scale fixed, and its figures on fresh held-out pairs.
+      The loss, its scale fixed, its figures on fresh held-out pairs, and the front of a search that
+      rehearses.
 
     Raises:
       EdlError: ``restore`` gave a state that no chunk of this search ends with, or what was evolved
