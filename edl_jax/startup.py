@@ -3,8 +3,11 @@
 import contextlib
 import logging
 import os
+import re
 import sys
+import warnings
 from pathlib import Path
+from typing import Any
 
 _CACHE_BYTES = 2**30
 _MOST_DEVICES = 8
@@ -38,7 +41,8 @@ def keep_compilations() -> None:
     """Let JAX keep what it compiles, so that the next run begins at once.
 
     ``JAX_COMPILATION_CACHE_DIR`` puts it elsewhere and ``JAX_ENABLE_COMPILATION_CACHE=0`` does
-    without. Nothing happens where there is no directory for it, or it cannot be written.
+    without. Nothing happens where there is no directory for it, or it cannot be written. An entry
+    that turns out to be damaged is compiled and written anew.
     """
     home = cache_dir()
     if "JAX_COMPILATION_CACHE_DIR" in os.environ or "jax" in sys.modules or home is None:
@@ -50,6 +54,26 @@ def keep_compilations() -> None:
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(path)
         os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(_CACHE_BYTES))
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+        _replace_damaged(path)
+
+
+def _replace_damaged(path: Path) -> None:
+    """Remove what JAX cannot read in the cache at ``path``, when it says so.
+
+    JAX compiles the program anew then, but writes only what is not there. Its warning names the
+    program and not the entry, so that all entries of the program go.
+    """
+    show = warnings.showwarning
+
+    def removing(message: Warning | str, *rest: Any, **named: Any) -> None:
+        damaged = re.search(r"Error reading persistent .* entry for '([^']+)'", str(message))
+        if damaged is None:
+            show(message, *rest, **named)
+            return
+        for entry in path.glob(f"{damaged[1]}-*"):
+            entry.unlink(missing_ok=True)
+
+    warnings.showwarning = removing
 
 
 def num_processors() -> int:

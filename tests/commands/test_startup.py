@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -14,6 +15,7 @@ def before_jax(monkeypatch, tmp_path):
     """The environment of a process that has not imported JAX, as it stands after the test."""
     monkeypatch.setattr(os, "environ", {"XDG_CACHE_HOME": str(tmp_path)})
     monkeypatch.delitem(sys.modules, "jax", raising=False)
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
     return os.environ
 
 
@@ -88,18 +90,39 @@ print(float(loss[0]))
 """
 
 
-def test_what_one_process_compiled_the_next_one_reads(tmp_path):
+@pytest.fixture
+def kept_and_said(tmp_path):
+    """Compiles in a process of its own; the entries of its cache, stdout and stderr."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
     environment |= {"XDG_CACHE_HOME": str(tmp_path), "JAX_PLATFORMS": "cpu"}
     environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-    seen = []
-    for _ in range(2):
-        run = [sys.executable, "-c", TWICE]
-        said = subprocess.run(run, check=True, env=environment, capture_output=True).stdout
-        kept = {p.name for p in (tmp_path / "edl_jax/compilations").glob("*-cache")}
-        seen.append((said, kept))
-    assert seen[0][1]
-    assert seen[0] == seen[1]
+
+    def run():
+        line = [sys.executable, "-c", TWICE]
+        done = subprocess.run(line, check=True, env=environment, capture_output=True)
+        kept = (tmp_path / "edl_jax/compilations").glob("*-cache")
+        return {entry: entry.stat().st_mtime_ns for entry in kept}, done.stdout, done.stderr
+
+    return run
+
+
+def test_what_one_process_compiled_the_next_one_reads(kept_and_said):
+    first = kept_and_said()
+
+    assert first[0]
+    assert kept_and_said() == first
+
+
+def test_a_damaged_compilation_is_replaced_and_nobody_hears_of_it(kept_and_said):
+    entries, said, _ = kept_and_said()
+    damaged = max(entries, key=lambda entry: entry.stat().st_size)
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[: len(whole) // 2])
+
+    _, said_then, complained = kept_and_said()
+    assert (said_then, complained) == (said, b"")
+    assert damaged.stat().st_size > len(whole) // 2
+    assert kept_and_said()[0][damaged] == damaged.stat().st_mtime_ns
 
 
 # --- no home -----------------------------------------------------------------------------------
