@@ -1,10 +1,10 @@
-"""What ``rehearsal`` runs: a loss in a regime, at one learning rate after another."""
+"""What ``rehearsal`` runs: a loss in a regime, at one learning rate or several."""
 
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -60,29 +60,42 @@ def resolve(name: str) -> Loss | FullLoss:
     return gated_edl_robust if name == "gated-edl-robust" else resolve_loss(name)
 
 
-def rehearsed(config: RehearsalBenchmarkConfig, regime: str, loss: str) -> Iterator[Row]:
+class Cell(NamedTuple):
+    """What is run at once."""
+
+    kind: str
+    regime: str
+    loss: str
+    rates: tuple[float, ...]
+
+    def key(self, rate: float) -> Row:
+        """What tells the row of a rate from all others."""
+        return dict(zip(KEY, (*self[:3], rate, SEED), strict=True))
+
+
+def rehearsed(config: RehearsalBenchmarkConfig, cell: Cell) -> Iterator[Row]:
     """Mean accuracy of students at each rate."""
-    kind = REGIMES[regime]
+    kind = REGIMES[cell.regime]
 
     @jax.jit
     def accuracies(keys: jax.Array, rates: jax.Array) -> jax.Array:
         def of_task(key: jax.Array) -> jax.Array:
             task_key, student_key = jax.random.split(key)
             task = sample_task(task_key, kind)
-            one = partial(student_accuracy, resolve(loss), kind, task, key=student_key)
+            one = partial(student_accuracy, resolve(cell.loss), kind, task, key=student_key)
             return jax.vmap(one)(rates)
 
         return jax.vmap(of_task)(keys)
 
     keys = jax.random.split(jax.random.key(SEED), config.num_tasks)
-    found = accuracies(keys, kind.learning_rate * jnp.array(RATES))
-    for rate, accuracy in zip(RATES, found.mean(axis=0).tolist(), strict=True):
+    found = accuracies(keys, kind.learning_rate * jnp.array(cell.rates))
+    for rate, accuracy in zip(cell.rates, found.mean(axis=0).tolist(), strict=True):
         yield {"rate": rate, "accuracy": accuracy, "num_tasks": config.num_tasks}
 
 
-def real(config: RehearsalBenchmarkConfig, regime: str, loss: str) -> Iterator[Row]:
+def real(config: RehearsalBenchmarkConfig, cell: Cell) -> Iterator[Row]:
     """Held-out accuracy of a classifier at each rate."""
-    problem = REAL[regime]
+    problem = REAL[cell.regime]
     dataset = for_seed(
         load(problem.dataset, config.data_dir),
         SEED,
@@ -90,11 +103,24 @@ def real(config: RehearsalBenchmarkConfig, regime: str, loss: str) -> Iterator[R
         holdout_size=HOLDOUT_SIZE,
         label_noise=problem.label_noise,
     )
-    for rate in RATES:
+    for rate in cell.rates:
         given = {"learning_rate": rate * problem.learning_rate, "eval_every": 0}
         options = TrainConfig(**{**vars(problem.train), **given})
-        result = train(dataset, resolve(loss), options, SEED)
+        result = train(dataset, resolve(cell.loss), options, SEED)
         yield {"rate": rate, "accuracy": result.test_accuracy}
+
+
+def _cells(config: RehearsalBenchmarkConfig) -> Iterator[Cell]:
+    """All that is to be run; of the real ones first those at the rate that serves cross-entropy."""
+    if "rehearsed" in config.kinds:
+        for regime in config.regimes:
+            for loss in config.losses:
+                yield Cell("rehearsed", regime, loss, RATES)
+    if "real" in config.kinds:
+        for rate in sorted(RATES, key=lambda rate: rate != 1.0):
+            for regime in REAL:
+                for loss in config.losses:
+                    yield Cell("real", regime, loss, (rate,))
 
 
 def run(config: RehearsalBenchmarkConfig, results: ResultsFile) -> int:
@@ -103,26 +129,16 @@ def run(config: RehearsalBenchmarkConfig, results: ResultsFile) -> int:
     if "scaling" in config.kinds:
         same = {"kind": "scaling", "loss": "monotone", "rate": 1.0, "seed": SEED}
         results.add_all([{**same, **row} for row in scaling.rows()])
-    cells = [
-        (kind, regime, loss)
-        for kind, regimes in (("rehearsed", config.regimes), ("real", tuple(REAL)))
-        if kind in config.kinds
-        for regime in regimes
-        for loss in config.losses
-    ]
+    cells = list(_cells(config))
 
-    def key(cell: tuple[str, str, str]) -> Row:
-        return dict(zip(KEY, (*cell, RATES[-1], SEED), strict=True))
-
-    missing = [cell for cell in cells if results.find(key(cell)) is None]
+    missing = [cell for cell in cells if results.find(cell.key(cell.rates[-1])) is None]
     with progress_bar("cells/s") as progress:
         task = progress.add_task("", total=len(missing))
         for done, cell in enumerate(missing):
             if time.monotonic() - begun > 60 * config.minutes:
                 return len(missing) - done
-            progress.update(task, completed=done, description=" ".join(cell))
-            function = rehearsed if cell[0] == "rehearsed" else real
-            rows = function(config, *cell[1:])
-            results.add_all([{**key(cell), **row} for row in rows])
+            progress.update(task, completed=done, description=" ".join(cell[:3]))
+            rows = rehearsed(config, cell) if cell.kind == "rehearsed" else real(config, cell)
+            results.add_all([{**cell.key(row["rate"]), **row} for row in rows])
         progress.update(task, completed=len(missing))
     return 0

@@ -1,8 +1,7 @@
 """How well rehearsal ranks losses as real training does: rank correlations and a scatter plot."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,7 +9,7 @@ from scipy.stats import spearmanr
 
 from benchmarks.common.pages import DOCS, between_marks, markdown_table
 from benchmarks.common.results_file import Row, committed
-from benchmarks.rehearsal.cells import REAL
+from benchmarks.rehearsal.cells import RATES, REAL
 
 PAGE = DOCS / "rehearsal.md"
 COUNTERPARTS = {
@@ -21,27 +20,42 @@ COUNTERPARTS = {
 }
 """Real regime to the regimes of rehearsal whose mean accuracy is to predict it."""
 
-Accuracies = Mapping[tuple[str, str], Mapping[str, Sequence[float]]]
-"""(kind, regime) to loss to accuracies by rate."""
+Accuracies = Mapping[tuple[str, str], Mapping[str, Mapping[float, float]]]
+"""(kind, regime) to loss to rate to accuracy."""
+Statistic = Callable[[Mapping[float, float]], float | None]
 
 
 def accuracies(rows: Sequence[Row]) -> Accuracies:
-    """The rows of a results file by kind, regime and loss, those of each in the order of rates."""
-    found: dict[tuple[str, str], dict[str, list[float]]] = {}
-    trained = [row for row in rows if "accuracy" in row]
-    for row in sorted(trained, key=lambda row: float(row["rate"])):
-        regime = found.setdefault((row["kind"], row["regime"]), {})
-        regime.setdefault(row["loss"], []).append(row["accuracy"])
+    """The rows of a results file by kind, regime, loss and rate."""
+    found: dict[tuple[str, str], dict[str, dict[float, float]]] = {}
+    for row in rows:
+        if "accuracy" in row:
+            regime = found.setdefault((row["kind"], row["regime"]), {})
+            regime.setdefault(row["loss"], {})[row["rate"]] = row["accuracy"]
     return found
 
 
+def at_best(by_rate: Mapping[float, float]) -> float | None:
+    """The accuracy at the best rate; None where not all rates have been run."""
+    return max(by_rate.values()) if set(RATES) <= by_rate.keys() else None
+
+
+def at_middle(by_rate: Mapping[float, float]) -> float | None:
+    """The accuracy at the middle rate, the one that serves cross-entropy."""
+    return by_rate.get(1.0)
+
+
 def scores(
-    found: Accuracies, kind: str, regimes: Sequence[str], statistic: Any
+    found: Accuracies, kind: str, regimes: Sequence[str], statistic: Statistic
 ) -> dict[str, float]:
     """A score for each loss that was run in all ``regimes``: the mean statistic over them."""
     known = [found.get((kind, regime), {}) for regime in regimes]
-    names = [name for name in known[0] if all(name in regime for regime in known)]
-    return {name: float(np.mean([statistic(regime[name]) for regime in known])) for name in names}
+    means = {}
+    for name in known[0]:
+        values = [statistic(of.get(name, {})) for of in known]
+        if None not in values:
+            means[name] = float(np.mean(np.array(values, float)))
+    return means
 
 
 def correlation(one: Mapping[str, float], other: Mapping[str, float]) -> tuple[float, int]:
@@ -56,16 +70,15 @@ def correlation(one: Mapping[str, float], other: Mapping[str, float]) -> tuple[f
 def markdown(rows: Sequence[Row]) -> str:
     """The table: a row for each real regime."""
     found = accuracies(rows)
-    headings = ["real regime", "rehearsed in", "losses", "at the best rate", "at the median rate"]
+    headings = ["real regime", "rehearsed in", "at the best rate", "at the middle rate"]
     lines = []
     for real, regimes in COUNTERPARTS.items():
         cells: list[str] = []
-        number = 0
-        for statistic in (np.max, np.median):
+        for statistic in (at_best, at_middle):
             predicted = scores(found, "rehearsed", regimes, statistic)
             rho, number = correlation(predicted, scores(found, "real", (real,), statistic))
-            cells.append("–" if np.isnan(rho) else f"{rho:.2f}")
-        lines.append([real, ", ".join(regimes), str(number), *cells])
+            cells.append("–" if np.isnan(rho) else f"{rho:.2f} ({number})")
+        lines.append([real, ", ".join(regimes), *cells])
     return markdown_table(headings, lines)
 
 
@@ -90,8 +103,8 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     found = accuracies(rows)
     figure, panels = plt.subplots(2, 2, figsize=(11, 9), layout="constrained")
     for panel, real in zip(panels.flat, REAL, strict=True):
-        predicted = scores(found, "rehearsed", COUNTERPARTS[real], np.max)
-        measured = scores(found, "real", (real,), np.max)
+        predicted = scores(found, "rehearsed", COUNTERPARTS[real], at_best)
+        measured = scores(found, "real", (real,), at_best)
         names = [name for name in predicted if name in measured]
         x, y = ([100 * of[name] for name in names] for of in (predicted, measured))
         panel.scatter(x, y, s=18)
