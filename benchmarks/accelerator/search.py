@@ -6,15 +6,16 @@ from typing import Any
 
 import jax
 
-from benchmarks.accelerator.config import LABEL_NOISE, Sizes
+from benchmarks.accelerator.config import Sizes
 from benchmarks.accelerator.measure import Peaks, compiled, product_flops, seconds_each
 from benchmarks.common.results_file import Row
 from edl_jax.config import EvolutionConfig
 from edl_jax.losses.networks import make_network
-from edl_jax.objective.rehearsal import NUM_STEPS, student_accuracy
+from edl_jax.objective.students import student_accuracy
+from edl_jax.objective.tasks import REGIMES, sample_task
 from edl_jax.search.engine import make_evolution
 
-REHEARSAL_RATE = 0.03
+REHEARSED = REGIMES["long_noisy"]
 
 
 def problem(population_size: int, pairs: int) -> EvolutionConfig:
@@ -91,12 +92,13 @@ def _of_search(config: EvolutionConfig) -> Row:
 
 def rehearsal_row(candidates: int, turns: int) -> Row:
     """Seconds in which one student of each of many candidate losses is trained, all at once."""
-    network = make_network("symmetric", width=16, num_classes=10)
+    network = make_network("monotone", width=3, num_classes=10)
+    task_key, student_key = jax.random.split(jax.random.key(0))
 
     @jax.vmap
     def accuracy(candidate: Any) -> jax.Array:
-        loss = partial(network.apply, candidate)
-        return student_accuracy(loss, REHEARSAL_RATE, LABEL_NOISE, jax.random.key(0))
+        loss, task = partial(network.apply, candidate), sample_task(task_key, REHEARSED)
+        return student_accuracy(loss, REHEARSED, task, REHEARSED.learning_rate, student_key)
 
     population = jax.vmap(network.init)(jax.random.split(jax.random.key(0), candidates))
     program, compile_seconds, buffer_bytes = compiled(accuracy, population)
@@ -104,7 +106,7 @@ def rehearsal_row(candidates: int, turns: int) -> Row:
     flops = product_flops(accuracy, population)
     return {
         "candidates": candidates,
-        "steps": NUM_STEPS,
+        "steps": REHEARSED.num_steps,
         "seconds": seconds,
         "compile_seconds": compile_seconds,
         "buffer_bytes": buffer_bytes,

@@ -19,7 +19,6 @@ from edl_jax.objective.ranking import (
     ranking_penalty,
     severities,
 )
-from edl_jax.objective.rehearsal import rehearse
 from edl_jax.objective.synthetic import COMPONENTS, Pairs, sample_pairs
 from edl_jax.objective.terms import (
     TERMS,
@@ -50,7 +49,6 @@ __all__ = [
     "noisy_losses",
     "rank_agreement",
     "ranking_penalty",
-    "rehearse",
     "sample_pairs",
     "sample_problem",
     "severities",

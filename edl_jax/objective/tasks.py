@@ -140,8 +140,6 @@ def _wrong_labels(
     centres: jax.Array,
 ) -> jax.Array:
     """``labels`` with a share ``rate`` of them replaced, by the regime's kind of noise."""
-    if regime.label_noise == 0:
-        return labels
     flip_key, class_key = jax.random.split(key)
     chance = jax.random.uniform(flip_key, labels.shape, jnp.float32)
     if regime.noise_kind == "class":

@@ -18,7 +18,6 @@ from edl_jax.objective.fitness import GAIN
 from edl_jax.objective.gains import Rehearsal, gains, sample_rehearsal, shortfall
 from edl_jax.objective.properties import PROFILE_POINTS, largest_rise, loss_profile
 from edl_jax.objective.ranking import HeldOut, held_out
-from edl_jax.objective.rehearsal import rehearse
 from edl_jax.search import front
 from edl_jax.search.engine import (
     EvolutionState,
@@ -113,8 +112,8 @@ def evolve(
     Args:
       config: the search.
       seed: of initial weights, mutations and synthetic pairs.
-      num_searches: independent searches side by side; the loss that
-        :func:`edl_jax.objective.rehearsal.rehearse` finds the most accurate students for is kept.
+      num_searches: independent searches side by side; the loss that rehearses best, on fresh
+        tasks of ``config.rehearsal``, is kept.
       on_chunk: called with what is known, every some generations.
       on_stage: called with a word on what begins after the search.
       restore: given the state that the search begins with, the one of some :class:`Chunk` to
@@ -161,12 +160,15 @@ def evolve(
         now = min(float(agreement(p, monitor_key).discordance) for p in searches(state))
         on_chunk(Chunk(generation, jax.device_get(info), now, state))
 
+    candidates = searches(state)
+    if state.archive is not None:
+        candidates = front.pool(jax.device_get(state.archive), candidates)
+    losses = _checked_losses(config, candidates)
     members: Sequence[Member] = ()
-    if state.archive is None:
-        frozen, rehearsed = _freeze(config, searches(state), on_stage)
-    else:
-        on_stage("rehearsing the best of the last generations on fresh tasks")
-        members = _front(config, state, searches(state), final_key)
+    frozen, rehearsed = losses[0], {}
+    if len(candidates) > 1:
+        on_stage(f"rehearsing {len(losses)} losses on fresh tasks")
+        members = _front(config, losses, final_key)
         frozen, rehearsed = members[0].loss, {"gains": members[0].gains}
     final = agreement(frozen.params, final_key)
     _, gradients = loss_profile(frozen, PROFILE_POINTS, config.num_classes)
@@ -185,15 +187,11 @@ def evolve(
         return jax.tree.map(jnp.asarray, replace(loss, provenance_json=text))
 
     members = [m._replace(loss=made(m.loss, {"gains": m.gains})) for m in members]
-    return Evolved(made(frozen, figures), figures, members)
+    return Evolved(made(frozen, figures), figures, members if state.archive is not None else ())
 
 
-def _freeze(
-    config: EvolutionConfig, candidates: list[Params], on_stage: Callable[[str], None]
-) -> tuple[LearnedLoss, dict[str, Any]]:
-    """One candidate as a loss; of several the one that rehearses best, and their scores."""
-    if len(candidates) == 1:
-        return _checked_loss(config, candidates[0]), {}
+def _checked_losses(config: EvolutionConfig, candidates: Sequence[Params]) -> list[LearnedLoss]:
+    """Those of the candidates that pass; if none does, the error of the last one is raised."""
     losses: list[LearnedLoss] = []
     failure = EdlError("nothing was evolved")
     for params in candidates:
@@ -203,11 +201,7 @@ def _freeze(
             failure = error
     if not losses:
         raise failure
-    scores = []
-    for i, loss in enumerate(losses):
-        on_stage(f"rehearsing loss {i + 1} of {len(losses)}")
-        scores.append(float(rehearse(loss).mean()))
-    return losses[scores.index(max(scores))], {"rehearsed_accuracies": scores}
+    return losses
 
 
 def _checked_loss(config: EvolutionConfig, params: Params) -> LearnedLoss:
@@ -224,19 +218,8 @@ def _checked_loss(config: EvolutionConfig, params: Params) -> LearnedLoss:
     return loss
 
 
-def _front(
-    config: EvolutionConfig, state: EvolutionState, incumbents: list[Params], key: jax.Array
-) -> list[Member]:
-    """The front of what the searches remember and end with, the best by the objective first."""
-    losses: list[LearnedLoss] = []
-    failure = EdlError("nothing was evolved")
-    for params in front.pool(jax.device_get(state.archive), incumbents):
-        try:
-            losses.append(_checked_loss(config, params))
-        except EdlError as error:
-            failure = error
-    if not losses:
-        raise failure
+def _front(config: EvolutionConfig, losses: Sequence[LearnedLoss], key: jax.Array) -> list[Member]:
+    """The front of ``losses``, the best by the objective first."""
     fresh = replace(config.rehearsal, num_tasks=front.FRESH_TASKS * config.rehearsal.num_tasks)
 
     @jax.jit

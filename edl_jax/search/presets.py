@@ -17,7 +17,7 @@ class PretrainConfig(ClusterOptions, EvolutionConfig):
     chaotic ES), quick (a look in seconds), robust (noisy labels)."""
     num_restarts: int = 1
     """Independent searches side by side; of several losses the one is kept whose small students,
-    trained on synthetic tasks with clean and with noisy labels, do best."""
+    trained on synthetic tasks (see rehearsal), do best."""
     seed: int = 0
     """Seed of initial weights, mutations and synthetic pairs."""
 

@@ -15,7 +15,7 @@ from edl_jax.config import EvolutionConfig, ObjectiveConfig, RehearsalConfig
 from edl_jax.objective import gains
 from edl_jax.objective.tasks import Regime
 from edl_jax.report import __main__ as report
-from edl_jax.search import front
+from edl_jax.search import front, pipeline
 from edl_jax.search.pipeline import evolve
 
 REGIMES = {name: Regime(8, 0.2, num_train=64) for name in ("short_clean", "short_noisy")}
@@ -98,6 +98,25 @@ def test_two_rehearsing_searches_end_with_one_front_that_their_loss_heads():
     gained = np.array([[member.gains[name] for name in REGIMES] for member in members])
     assert front.non_dominated(gained).all()
     assert members[0].loss.provenance["figures"]["gains"] == members[0].gains
+
+
+def test_of_several_searches_that_do_not_rehearse_the_loss_that_rehearses_best_is_kept(monkeypatch):
+    config = EvolutionConfig(
+        population_size=4, batch_size=16, width=2, num_generations=1, max_rise=1.0,
+        rehearsal=RehearsalConfig(tuple(REGIMES), num_tasks=1),
+    )  # fmt: skip
+    kept = []
+    for sign in (1, -1):
+
+        def score(loss, drawn, fresh, sign=sign):
+            return {"short_clean": sign * loss.params["mlp/2/biases"][0]}
+
+        monkeypatch.setattr(pipeline, "gains", score)
+        loss, figures, members = evolve(config, num_searches=3)
+        kept.append(float(loss.params["mlp/2/biases"][0]))
+        assert figures["gains"] == {"short_clean": sign * kept[-1]}
+        assert members == ()
+    assert kept[0] > kept[1]
 
 
 def test_a_run_keeps_its_front_and_the_report_draws_it(tmp_path, capsys):
