@@ -51,9 +51,10 @@ def test_no_cell_begins_after_the_time_is_over(tiny, tmp_path):
     assert cells.run(late, ResultsFile(tmp_path / "rehearsal.json", cells.KEY)) == 2
 
 
-def rows_of(kind, regime, accuracies):
+def rows_of(kind, regime, accuracies, seed=cells.SEED):
     return [
         {"kind": kind, "regime": regime, "loss": loss, "rate": rate, "accuracy": accuracy}
+        | {"seed": seed}
         for loss, each in accuracies.items()
         for rate, accuracy in zip(cells.RATES, each, strict=True)
     ]
@@ -61,19 +62,35 @@ def rows_of(kind, regime, accuracies):
 
 def test_losses_are_ranked_by_their_best_and_by_their_middle_rate():
     """Of three losses the last is best at its best rate, and worst at the one in the middle."""
+    names = dict(zip("abc", LOSSES, strict=False))
     rehearsed = {"a": (0.1, 0.3, 0.4), "b": (0.2, 0.4, 0.5), "c": (0.0, 0.1, 0.9)}
     real = {"a": (0.4, 0.3, 0.1), "b": (0.2, 0.5, 0.4), "c": (0.6, 0.0, 0.1)}
+    rehearsed, real = ({names[k]: v for k, v in of.items()} for of in (rehearsed, real))
     found = table.accuracies(
         rows_of("rehearsed", "long_noisy", rehearsed) + rows_of("real", "mlp_noisy", real)
     )
 
     for statistic, order in ((table.at_best, "abc"), (table.at_middle, "cab")):
         predicted = table.scores(found, "rehearsed", ("long_noisy",), statistic)
-        assert "".join(sorted(predicted, key=predicted.get)) == order
+        assert sorted(predicted, key=predicted.get) == [names[k] for k in order]
         rho, number = table.correlation(
             predicted, table.scores(found, "real", ("mlp_noisy",), statistic)
         )
         assert (round(rho, 6), number) == (1.0, 3)
+
+
+def test_regimes_are_chosen_with_half_of_the_losses_and_among_those_as_clean_or_noisy():
+    """The other half, and a clean regime that ranks as the noisy one does, would say otherwise."""
+    rows = []
+    for losses, right in ((table.CHOOSING, "long_noisy"), (table.SHOWN, "short_noisy")):
+        rising = {loss: (i / 20,) * 3 for i, loss in enumerate(losses)}
+        falling = {loss: (1 - i / 20,) * 3 for i, loss in enumerate(losses)}
+        rows += rows_of("real", "mlp_noisy", rising)
+        for regime in ("long_noisy", "short_noisy", "long_clean"):
+            agrees = regime in (right, "long_clean")
+            rows += rows_of("rehearsed", regime, rising if agrees else falling)
+
+    assert table.chosen(table.accuracies(rows), "mlp_noisy") == ("long_noisy",)
 
 
 def test_it_is_drawn(tmp_path):
