@@ -268,11 +268,14 @@ def _monotone(
     relative = np.exp(-np.logaddexp(0, -params["steps/relative"]))
     offset = ops.Sub(ops.Mul(ops.Unsqueeze(ops.Log(others), [-1]), relative), place)
     log_loss = np.logaddexp(0, params["log_loss/after"][0])
-    low, high = np.maximum(params["smoothing"], 0)
+    low, high = monotone.SMOOTHING_SHARE * np.maximum(params["smoothing"], 0)
+    threshold = np.exp(-np.logaddexp(0, -params["gate/threshold"][0]))
+    weights = params["gate/weights"]
+    weights = weights / np.maximum(np.sum(np.abs(weights)), 1e-6)
 
     def gate(context: Iterable[Input]) -> Name:
-        opened: Input = -params["gate/threshold"][0]
-        for weight, value in zip(params["gate/weights"], context, strict=True):
+        opened: Input = -threshold
+        for weight, value in zip(weights, context, strict=True):
             opened = ops.Add(opened, ops.Mul(weight, value))
         return ops.Sigmoid(ops.Mul(opened, monotone.GATE_SHARPNESS))
 

@@ -26,8 +26,9 @@ from torch.nn import functional
 LOG_SCALE = 8.0  # log-probabilities enter the networks divided by this
 MIN_LOG_PROB = -1e6  # the log-probability of a class that is absent (logit -inf)
 LOG_RESOLUTION = math.log(2.0**-24)  # the smallest log-probability that a network reads
-# Of the network monotone: its gate's sharpness, where its steps lie at the most, their least width.
-GATE_SHARPNESS, MOST_LOG_ODDS, LEAST_WIDTH = 30.0, 8.0, 0.5
+# Of the network monotone: its gate's sharpness, where its steps lie at the most, their least width,
+# and the weight of smoothing for a parameter of 1.
+GATE_SHARPNESS, MOST_LOG_ODDS, LEAST_WIDTH, SMOOTHING_SHARE = 30.0, 8.0, 0.5, 0.2
 
 
 class Context(NamedTuple):
@@ -248,11 +249,14 @@ class LearnedLoss(nn.Module):
         place = MOST_LOG_ODDS * (param("steps_place") / 3).tanh()
         offset = param("steps_relative").sigmoid() * others.log().unsqueeze(-1) - place
         log_loss = functional.softplus(param("log_loss_after"))
-        low, high = param("smoothing").clamp(min=0.0)
+        low, high = SMOOTHING_SHARE * param("smoothing").clamp(min=0.0)
 
         def gate(context: Context) -> Tensor:
-            weighed = sum(w * x for w, x in zip(param("gate_weights"), context, strict=True))
-            opened = (GATE_SHARPNESS * (weighed - param("gate_threshold")[0])).sigmoid()
+            weights = param("gate_weights")
+            weights = weights / weights.abs().sum().clamp(min=1e-6)
+            weighed = sum(w * x for w, x in zip(weights, context, strict=True))
+            threshold = param("gate_threshold")[0].sigmoid()
+            opened = (GATE_SHARPNESS * (weighed - threshold)).sigmoid()
             return opened.unsqueeze(-1)  # along the labels
 
         def passing(opened: Tensor, before: Tensor | float, after: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ It is a sum of cross-entropy and of soft steps in the label's log-odds, with non
 so it does not rise as the label's probability grows and is least where that is 1. The weights pass
 from one set to another as the batch's context (:mod:`edl_jax.losses.context`) opens a gate:
 
-    L = N ((1 - g) L_before + g L_after),   g = sigmoid(30 (w . context - threshold))
+    L = N ((1 - g) L_before + g L_after),   g = sigmoid(30 (w . context - threshold)),  sum |w| = 1
     L_i = a_i (-log p_y) + sum_j b_ij 4 s_j sigmoid(-u_j) + e_i (smoothing - log K)
     u_j = (log p_y / (1 - p_y) + r_j log(K - 1) + d rival - t_j) / s_j
 
@@ -24,24 +24,27 @@ from jax.typing import ArrayLike
 from edl_jax.losses.base import Context
 from edl_jax.losses.features import LOG_RESOLUTION, MIN_LOG_PROB, log_probs, log_rival
 
-# How sharp the gate is for weights of size 1: it opens over about 0.1 of a context's range.
+# How sharp the gate is: it opens over about 0.1 of a context's range.
 GATE_SHARPNESS = 30.0
 # Steps lie at log-odds of at most this size, and are at least this wide.
 MOST_LOG_ODDS, LEAST_WIDTH = 8.0, 0.5
+# The weight of smoothing for a parameter of 1, so that one step size suits all parameters.
+SMOOTHING_SHARE = 0.2
+_LEAST_WEIGHT = 1e-6  # in place of the sum of weights that are all 0
 # A lone class has no slope, and a loss of 0.
 _LEAST_SLOPE = 1e-30
 
 _SIZES_AND_STARTS = {
-    "gate/threshold": (1, 0.4, 0.2),
-    "gate/weights": (3, (1.0, 0.0, 0.0), 0.2),
-    "log_loss/after": (1, -1.0, 1.0),
-    "rival": (1, 0.0, 0.3),
-    "smoothing": (2, -0.2, 0.1),
-    "steps/after": (None, 0.0, 1.0),
-    "steps/before": (None, -2.0, 0.5),
-    "steps/place": (None, 0.0, 1.0),
-    "steps/relative": (None, 0.0, 1.0),
-    "steps/width": (None, 0.5, 0.5),
+    "gate/threshold": (1, 0.0, 0.5),
+    "gate/weights": (3, (1.0, 0.0, 0.2), 0.3),
+    "log_loss/after": (1, -2.5, 1.0),
+    "rival": (1, 0.1, 0.3),
+    "smoothing": (2, -0.5, 0.5),
+    "steps/after": (None, -0.3, 0.7),
+    "steps/before": (None, -2.0, 0.7),
+    "steps/place": (None, 0.0, 0.7),
+    "steps/relative": (None, 0.0, 0.7),
+    "steps/width": (None, 1.2, 0.7),
 }
 
 
@@ -67,14 +70,19 @@ def init(key: jax.Array, num_steps: int) -> dict[str, jax.Array]:
 def gate(params: dict[str, jax.Array], context: Context) -> jax.Array:
     """How far the loss has passed from its shape before to that after, in [0, 1].
 
-    Of the shape of the context's numbers: one for all examples, or one for each.
+    Of the shape of the context's numbers: one for all examples, or one for each. The weights are
+    divided by the sum of their sizes, and the threshold is the sigmoid of its parameter, so that
+    the gate is closed before training and can open in the course of it.
 
-    >>> params = {"gate/weights": jnp.array([1.0, 0.0, 0.0]), "gate/threshold": jnp.array([0.35])}
-    >>> float(gate(params, Context(jnp.float32(0.35), jnp.float32(0.9), jnp.float32(0.1))))
+    >>> params = {"gate/weights": jnp.array([2.0, 0.0, 0.0]), "gate/threshold": jnp.zeros(1)}
+    >>> float(gate(params, Context(jnp.float32(0.5), jnp.float32(0.9), jnp.float32(0.1))))
     0.5
     """
-    opened = sum(w * x for w, x in zip(params["gate/weights"], context, strict=True))
-    return jax.nn.sigmoid(GATE_SHARPNESS * (opened - params["gate/threshold"][0]))
+    weights = params["gate/weights"]
+    weights = weights / jnp.maximum(jnp.sum(jnp.abs(weights)), _LEAST_WEIGHT)
+    weighed = sum(w * x for w, x in zip(weights, context, strict=True))
+    threshold = jax.nn.sigmoid(params["gate/threshold"][0])
+    return jax.nn.sigmoid(GATE_SHARPNESS * (weighed - threshold))
 
 
 def apply(
@@ -113,7 +121,7 @@ def apply(
     place = MOST_LOG_ODDS * jnp.tanh(along_last("steps/place") / 3)
     offset = jax.nn.sigmoid(along_last("steps/relative")) * jnp.log(others)[..., None] - place
     log_loss = jax.nn.softplus(params["log_loss/after"][0])
-    low, high = jnp.maximum(params["smoothing"], 0)
+    low, high = SMOOTHING_SHARE * jnp.maximum(params["smoothing"], 0)
 
     def ahead(log_odds: jax.Array) -> jax.Array:
         """How far each step still lies ahead, (..., num_steps)."""

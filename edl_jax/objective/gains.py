@@ -9,7 +9,7 @@ loss that needs its own is no drop-in.
 
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -41,31 +41,51 @@ def accuracies(loss: Loss, key: jax.Array, config: RehearsalConfig) -> dict[str,
       key: of tasks, initial weights and batches, which do not depend on the loss.
       config: which regimes, how many tasks, which learning rates.
     """
-
-    def of_task(regime: Regime, key: jax.Array) -> jax.Array:
-        task_key, student_key = jax.random.split(key)
-        task = sample_task(task_key, regime)
-        rates = regime.learning_rate * jnp.array(config.rates, jnp.float32)
-        return jax.vmap(lambda rate: student_accuracy(loss, regime, task, rate, student_key))(rates)
-
     keys = jax.random.split(key, (len(config.regimes), config.num_tasks))
-    alike: dict[Regime, list[int]] = {}
+    programs: dict[Regime, list[int]] = {}
     for i, name in enumerate(config.regimes):
-        alike.setdefault(replace(REGIMES[name], label_noise=0.0), []).append(i)
+        programs.setdefault(_with_numbers(REGIMES[name], 0, 0.0, 0.0), []).append(i)
 
     found: dict[str, jax.Array] = {}
-    for regime, members in alike.items():
-        names = [config.regimes[i] for i in members]
-        noise = jnp.array([REGIMES[name].label_noise for name in names], jnp.float32)
+    for regime, members in programs.items():
+        regimes = [REGIMES[config.regimes[i]] for i in members]
+        numbers = (
+            jnp.array([one.num_steps for one in regimes], jnp.int32),
+            jnp.array([one.label_noise for one in regimes], jnp.float32),
+            jnp.array([one.learning_rate for one in regimes], jnp.float32),
+        )
 
-        def of_noise(noise: jax.Array, keys: jax.Array, regime: Regime = regime) -> jax.Array:
-            noisy = replace(regime, label_noise=noise)  # type: ignore[arg-type]
-            return jax.vmap(partial(of_task, noisy))(keys)
+        def of_regime(
+            each: tuple[tuple[jax.Array, ...], jax.Array], regime: Regime = regime
+        ) -> jax.Array:
+            drawn, task_keys = each
+            of_task = partial(_of_task, loss, _with_numbers(regime, *drawn), config.rates)
+            return jax.vmap(of_task)(task_keys)
 
-        # Regimes that differ in their noise alone are one program, which halves its compilation.
-        rows = jax.vmap(of_noise)(noise, keys[jnp.array(members)])
-        found |= dict(zip(names, rows, strict=True))
+        rows = jax.lax.map(of_regime, (numbers, keys[jnp.array(members)]))
+        found |= {config.regimes[i]: row for i, row in zip(members, rows, strict=True)}
     return {name: found[name] for name in config.regimes}
+
+
+def _with_numbers(regime: Regime, num_steps: Any, label_noise: Any, learning_rate: Any) -> Regime:
+    """``regime`` with what may differ between regimes that share a program.
+
+    Compiling takes longer than running, so all that differ in nothing else do.
+    """
+    return replace(
+        regime, num_steps=num_steps, label_noise=label_noise, learning_rate=learning_rate
+    )
+
+
+def _of_task(loss: Loss, regime: Regime, rates: tuple[float, ...], key: jax.Array) -> jax.Array:
+    """Accuracies at each rate on one task."""
+    task_key, student_key = jax.random.split(key)
+    task = sample_task(task_key, regime)
+
+    def at_rate(rate: jax.Array) -> jax.Array:
+        return student_accuracy(loss, regime, task, regime.learning_rate * rate, student_key)
+
+    return jax.vmap(at_rate)(jnp.array(rates, jnp.float32))
 
 
 def sample_rehearsal(key: jax.Array, config: RehearsalConfig) -> Rehearsal:

@@ -76,6 +76,14 @@ def _pooled(x: jax.Array) -> jax.Array:
     return jnp.mean(x, axis=(2, 4)).reshape(len(x), -1)
 
 
+def _schedule(step: jax.Array, num_steps: int | jax.Array) -> jax.Array:
+    """From 0 to 1 over the first twentieth of the steps, and back to 0 along a cosine."""
+    number, steps = (jnp.asarray(x, jnp.float32) for x in (step, num_steps))
+    warmup = jnp.maximum(jnp.floor(steps / 20), 1)
+    falling = 0.5 * (1 + jnp.cos(jnp.pi * (number - warmup) / (steps - warmup)))
+    return jnp.where(number < warmup, number / warmup, falling)
+
+
 def student_accuracy(
     loss: Loss, regime: Regime, task: Task, learning_rate: jax.Array | float, key: jax.Array
 ) -> jax.Array:
@@ -92,11 +100,9 @@ def student_accuracy(
       float32 scalar in [0, 1]; that of chance, or less, for a student that has diverged.
     """
     init_key, batch_key = jax.random.split(key)
-    steps = regime.num_steps
-    schedule = optax.warmup_cosine_decay_schedule(0.0, 1.0, max(1, steps // 20), steps)
 
     def rate(step: jax.Array) -> jax.Array:
-        return jnp.asarray(learning_rate * schedule(step.astype(jnp.float32)), jnp.float32)
+        return learning_rate * _schedule(step, regime.num_steps)
 
     if regime.optimizer == "adam":
         optimizer = optax.adam(rate)
@@ -109,7 +115,7 @@ def student_accuracy(
         logits = apply_student(weights, task.inputs[rows], regime)
         return jnp.mean(loss(logits, task.given[rows]))
 
-    def step(carry: tuple, number: jax.Array) -> tuple[tuple, None]:
+    def step(number: jax.Array, carry: tuple) -> tuple:
         weights, state = carry
         rows = jax.random.randint(
             jax.random.fold_in(batch_key, number), (regime.batch_size,), 0, regime.num_train
@@ -118,9 +124,10 @@ def student_accuracy(
         with jax.numpy_dtype_promotion("standard"):  # optax's Adam and schedules promote counts
             updates, state = optimizer.update(gradient, state, weights)
             weights = optax.apply_updates(weights, updates)
-        return (weights, state), None
+        return weights, state
 
     weights = init_student(init_key, regime)
-    (weights, _), _ = jax.lax.scan(step, (weights, optimizer.init(weights)), jnp.arange(steps))
+    start = (weights, optimizer.init(weights))
+    weights, _ = jax.lax.fori_loop(0, regime.num_steps, step, start)
     predicted = jnp.argmax(apply_student(weights, task.test_inputs, regime), axis=-1)
     return jnp.mean(predicted == task.test_labels, dtype=jnp.float32)

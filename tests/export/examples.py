@@ -27,7 +27,7 @@ def learned(name):
     rng = np.random.default_rng(0)
     params = {n: jnp.asarray(rng.normal(size=s.shape), jnp.float32) for n, s in shapes.items()}
     if name == "monotone":  # a gate that stands ajar, so that all of the context counts
-        params |= {"gate/weights": jnp.full(3, 0.1), "gate/threshold": jnp.full(1, 0.05)}
+        params |= {"gate/weights": jnp.ones(3), "gate/threshold": jnp.full(1, -1.1)}
     return LearnedLoss(params, jnp.float32(0.7), spec)
 
 

@@ -128,7 +128,8 @@ def monotone_loss(params, logits, label, context):
         return np.exp(-np.logaddexp(0, -x))
 
     def gate(context):
-        return sigmoid(30 * (np.dot(params["gate/weights"], context) - params["gate/threshold"][0]))
+        weights = params["gate/weights"] / np.abs(params["gate/weights"]).sum()
+        return sigmoid(30 * (np.dot(weights, context) - sigmoid(params["gate/threshold"][0])))
 
     log_p = log_probs(logits)
     others, num_classes = np.delete(log_p, label), len(log_p)
@@ -142,7 +143,7 @@ def monotone_loss(params, logits, label, context):
 
     def shape(log_p_y, log_odds, smoothing, opened):
         u = (log_odds + relative - place) / width
-        low, high = np.maximum(params["smoothing"], 0)
+        low, high = 0.2 * np.maximum(params["smoothing"], 0)
         before = -log_p_y + softplus("steps/before") @ (4 * width * sigmoid(-u)) + low * smoothing
         after = -softplus("log_loss/after")[0] * log_p_y + high * smoothing
         after += softplus("steps/after") @ (4 * width * sigmoid(-u))

@@ -21,7 +21,7 @@ from tests.losses.examples import STATIC
 
 K = 4
 SPEC = NetworkSpec("monotone", 3, K)
-FAR = Context(jnp.float32(0.9), jnp.float32(0.2), jnp.float32(0.8))
+FAR = Context(jnp.float32(0.5), jnp.float32(0.0), jnp.float32(0.4))
 context_of = jax.jit(batch_context, static_argnames="axis")
 
 
@@ -31,7 +31,7 @@ def monotone_loss():
     shapes = jax.eval_shape(SPEC.build().init, jax.random.key(0))
     rng = np.random.default_rng(0)
     params = {k: jnp.asarray(rng.normal(size=v.shape), jnp.float32) for k, v in shapes.items()}
-    params |= {"gate/weights": jnp.full(3, 0.1), "gate/threshold": jnp.full(1, 0.05)}
+    params |= {"gate/weights": jnp.ones(3), "gate/threshold": jnp.full(1, -1.1)}
     return LearnedLoss(params, jnp.float32(1.0), SPEC)
 
 

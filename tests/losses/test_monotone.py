@@ -41,7 +41,7 @@ def batch(num_classes, size=24, seed=0):
 def test_the_loss_is_that_of_its_formula_in_float64(num_classes, size):
     logits, labels = batch(num_classes)
     for seed, numbers in enumerate(CONTEXTS):
-        params = random_params(seed, size, **{"gate/threshold": [0.2]})
+        params = random_params(seed, size, **{"gate/threshold": [-0.5]})
         found = apply(params, logits, labels, context(*numbers))
         expected = [
             references.monotone_loss(params, z, y, numbers)
@@ -123,7 +123,7 @@ def test_cross_entropy_and_label_smoothing_are_in_the_family(num_classes):
     logits /= 2  # so that no log-probability is below what is read
     assert np.min(jax.nn.log_softmax(logits)) > math.log(2.0**-24)
     # (1 - 0.1) CE + 0.1 (mean of -log p) is 0.9 (CE + (smoothing) / 9) and a constant.
-    params = random_params(0, **log_loss, smoothing=[1 / 9, 1 / 9])
+    params = random_params(0, **log_loss, smoothing=[5 / 9, 5 / 9])
     smoothed = 0.9 * apply(params, logits, labels, context(0, 0, 0)) + 0.1 * math.log(num_classes)
     np.testing.assert_allclose(
         smoothed, LOSSES["label_smoothing"](logits, labels), rtol=1e-5, atol=1e-5
@@ -132,7 +132,7 @@ def test_cross_entropy_and_label_smoothing_are_in_the_family(num_classes):
 
 def test_a_gate_at_confidence_passes_from_one_shape_to_another():
     logits, labels = batch(10)
-    gate = {"gate/weights": [1.0, 0.0, 0.0], "gate/threshold": [0.35]}
+    gate = {"gate/weights": [2.0, 0.0, 0.0], "gate/threshold": [math.log(0.35 / 0.65)]}
     params = random_params(
         0, **gate, **PLAIN | {"steps/after": [1.0, -200.0, -200.0]}, **{"log_loss/after": [-200.0]}
     ) | {"smoothing": jnp.full(2, -1.0)}
