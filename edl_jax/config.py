@@ -44,6 +44,8 @@ REGIMES = (
     "long_noisy",
     "normalised_clean",
     "normalised_noisy",
+    "uneven_clean",
+    "uneven_noisy",
     "convolutional_clean",
     "convolutional_noisy",
     "adam_noisy",

@@ -44,6 +44,9 @@ class Regime:
     batch_size: int = 32
     imbalance: float = 0.0
     """The rarest class is exp(-imbalance) times as frequent as the most frequent one, at most."""
+    unevenness: float = 0.0
+    """Standard deviation of the logarithm of a cluster's distance from the middle: where it is
+    large, some examples are learned at once and others hardly."""
 
 
 REGIMES: dict[str, Regime] = {
@@ -57,6 +60,12 @@ REGIMES: dict[str, Regime] = {
     ),
     "normalised_noisy": Regime(
         256, 0.4, student="normalised", num_clusters=8, num_train=2048, learning_rate=0.1
+    ),
+    "uneven_clean": Regime(
+        256, student="normalised", num_clusters=8, num_train=2048, unevenness=1.5
+    ),
+    "uneven_noisy": Regime(
+        256, 0.4, student="normalised", num_clusters=8, num_train=2048, unevenness=1.5
     ),
     "convolutional_clean": Regime(200, student="convolutional", num_inputs=64, num_train=1024),
     "convolutional_noisy": Regime(200, 0.4, student="convolutional", num_inputs=64, num_train=1024),
@@ -105,6 +114,11 @@ def sample_task(key: jax.Array, regime: Regime) -> Task:
     centres = spread * jax.random.normal(
         centre_key, (classes, clusters, regime.num_inputs), jnp.float32
     )
+    if regime.unevenness:
+        distance = jax.random.normal(
+            jax.random.fold_in(centre_key, 1), (classes, clusters, 1), jnp.float32
+        )
+        centres *= jnp.exp(regime.unevenness * distance)
     if regime.student == "convolutional":
         inputs = _images(input_key, spread * centres[labels, cluster])
     else:
