@@ -83,7 +83,8 @@ class Task(NamedTuple):
     """A synthetic classification task.
 
     Attributes:
-      inputs: float32 ``[num_train, num_inputs]``, of about unit variance.
+      inputs: float32 ``[num_train, num_inputs]``, of about unit variance; larger where clusters
+        are uneven, since some of them lie far out.
       given: int32 ``[num_train]``, the labels that a student is told, some of them wrong.
       test_inputs: float32 ``[512, num_inputs]``.
       test_labels: int32 ``[512]``, the true ones.

@@ -36,7 +36,7 @@ def test_a_task_has_the_shapes_of_its_regime_and_all_its_classes(name):
     assert task.test_inputs.shape == (512, regime.num_inputs)
     assert task.given.dtype == task.test_labels.dtype == jnp.int32
     assert set(np.unique(task.given)) == set(range(regime.num_classes))
-    assert 0.5 < float(jnp.std(task.inputs)) < 1.5
+    assert 0.5 < float(jnp.std(task.inputs)) < 1.5 * np.exp(regime.unevenness**2)
 
 
 def test_tasks_differ_in_how_far_apart_classes_lie():
@@ -46,6 +46,18 @@ def test_tasks_differ_in_how_far_apart_classes_lie():
         return float(np.std(means))
 
     assert len({round(separation(seed), 3) for seed in range(4)}) == 4
+
+
+def test_in_an_uneven_task_some_clusters_lie_far_out_and_others_in_the_middle():
+    """The largest distance of an example from the middle is many times the median one."""
+
+    def ratio(unevenness):
+        regime = Regime(1, num_clusters=8, num_train=4096, unevenness=unevenness)
+        distances = jnp.linalg.norm(sample_task(jax.random.key(3), regime).inputs, axis=1)
+        return float(jnp.max(distances) / jnp.median(distances))
+
+    assert ratio(0.0) < 2.5
+    assert ratio(1.5) > 6
 
 
 @pytest.mark.parametrize("kind", ["symmetric", "class", "instance"])
