@@ -74,7 +74,6 @@ SLOW = (
     "tests/objective/test_certificates.py",
     "tests/objective/test_gains.py",
     "tests/objective/test_properties.py",
-    "tests/objective/test_rehearsal.py",
     "tests/objective/test_students.py",
     "tests/objective/test_tasks.py",
     "tests/objective/test_terms.py",
