@@ -71,7 +71,8 @@ def _replace_damaged(path: Path) -> None:
             show(message, *rest, **named)
             return
         for entry in path.glob(f"{damaged[1]}-*"):
-            entry.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                entry.unlink()
 
     warnings.showwarning = removing
 

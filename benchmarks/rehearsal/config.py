@@ -32,6 +32,8 @@ LOSSES = (
     "edl-robust",
     "gated-edl-robust",
 )
+CHOOSING, SHOWN = LOSSES[::2], LOSSES[1::2]
+"""The losses with which regimes of rehearsal are chosen, and those on which they are shown."""
 KINDS = ("rehearsed", "real", "scaling")
 
 

@@ -11,11 +11,9 @@ from scipy.stats import rankdata, spearmanr
 from benchmarks.common.pages import DOCS, between_marks, markdown_table
 from benchmarks.common.results_file import Row, committed
 from benchmarks.rehearsal.cells import FRESH_SEED, RATES, REAL, SEED
-from benchmarks.rehearsal.config import LOSSES
+from benchmarks.rehearsal.config import CHOOSING, LOSSES, SHOWN
 
 PAGE = DOCS / "rehearsal.md"
-CHOOSING, SHOWN = LOSSES[::2], LOSSES[1::2]
-"""The losses with which regimes of rehearsal are chosen, and those on which they are shown."""
 
 Accuracies = Mapping[tuple[str, str, int], Mapping[str, Mapping[float, float]]]
 """(kind, regime, seed) to loss to rate to accuracy."""

@@ -77,7 +77,10 @@ def _pooled(x: jax.Array) -> jax.Array:
 
 
 def _schedule(step: jax.Array, num_steps: int | jax.Array) -> jax.Array:
-    """From 0 to 1 over the first twentieth of the steps, and back to 0 along a cosine."""
+    """From 0 to 1 over the first twentieth of the steps, and back to 0 along a cosine.
+
+    optax's schedule of that form takes no number of steps that a program is given.
+    """
     number, steps = (jnp.asarray(x, jnp.float32) for x in (step, num_steps))
     warmup = jnp.maximum(jnp.floor(steps / 20), 1)
     falling = 0.5 * (1 + jnp.cos(jnp.pi * (number - warmup) / (steps - warmup)))

@@ -19,7 +19,10 @@ _NUM_TEST = 512
 
 @dataclass(frozen=True)
 class Regime:
-    """A kind of task, student and training; a static argument of compiled programs."""
+    """A kind of task, student and training; a static argument of compiled programs.
+
+    Inside of one, the number of steps, the noise and the learning rate may be traced scalars.
+    """
 
     num_steps: int
     """Steps of training."""

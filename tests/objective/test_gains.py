@@ -12,7 +12,8 @@ from edl_jax.losses import LOSSES, make_network
 from edl_jax.objective import gains as module
 from edl_jax.objective.fitness import GAIN, make_objective
 from edl_jax.objective.gains import accuracies, gains, sample_rehearsal, shortfall
-from edl_jax.objective.tasks import Regime
+from edl_jax.objective.students import student_accuracy
+from edl_jax.objective.tasks import Regime, sample_task
 
 REGIMES = {
     "short_clean": Regime(30, num_classes=4, num_clusters=2, num_train=256),
@@ -55,6 +56,26 @@ def test_accuracies_are_those_of_each_task_and_rate():
 
     assert every["short_clean"].shape == (3, 2)
     assert np.unique(every["short_clean"]).size > 2
+
+
+def test_regimes_that_share_a_program_are_each_run_with_their_own_numbers(monkeypatch):
+    """As if each had been run by itself; they differ in steps, noise and learning rate."""
+    regimes = {
+        "short_clean": Regime(2, num_classes=4, num_train=64),
+        "short_noisy": Regime(12, 0.4, num_classes=4, num_train=64, learning_rate=0.03),
+    }
+    monkeypatch.setattr(module, "REGIMES", regimes)
+    config = RehearsalConfig(tuple(regimes), num_tasks=2, rates=(1.0,))
+    key, loss = jax.random.key(4), LOSSES["brier"]
+    found = jax.jit(lambda key: accuracies(loss, key, config))(key)
+
+    keys = jax.random.split(key, (2, 2))
+    for i, (name, regime) in enumerate(regimes.items()):
+        for j in range(2):
+            task_key, student_key = jax.random.split(keys[i, j])
+            task = sample_task(task_key, regime)
+            alone = student_accuracy(loss, regime, task, regime.learning_rate, student_key)
+            assert float(found[name][j, 0]) == pytest.approx(float(alone), abs=0.005)
 
 
 def test_a_price_is_paid_where_a_loss_falls_behind_and_only_there():

@@ -5,9 +5,11 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from edl_jax.losses import LOSSES
+from edl_jax.objective import students
 from edl_jax.objective.students import apply_student, init_student, student_accuracy
 from edl_jax.objective.tasks import REGIMES, Regime, sample_task
 
@@ -79,3 +81,12 @@ def test_a_convolution_by_patches_is_a_convolution():
     found = apply_student(weights, images.reshape(5, 64), regime)
 
     np.testing.assert_allclose(found, x, atol=1e-4)
+
+
+@pytest.mark.parametrize("num_steps", [7, 60, 800])
+def test_the_schedule_is_optaxs(num_steps):
+    expected = optax.warmup_cosine_decay_schedule(0.0, 1.0, max(1, num_steps // 20), num_steps)
+    steps = jnp.arange(num_steps)
+    with jax.numpy_dtype_promotion("standard"):
+        rates = jax.vmap(expected)(steps.astype(jnp.float32))
+    np.testing.assert_allclose(students._schedule(steps, num_steps), rates, atol=1e-6)
