@@ -26,15 +26,15 @@ def command(args: Sequence[str] | None = None) -> None:
 
     from benchmarks.common.results_file import results_path
     from benchmarks.transfer_losses.cells import run_all
+    from benchmarks.transfer_losses.datasets import load_set
     from benchmarks.transfer_losses.peers import PEERS
     from benchmarks.transfer_losses.table import print_table
     from edl_jax.losses.learned import resolve_loss
-    from edl_jax.training.prepared import load
 
     for name in config.losses:  # what cannot be run shall say so before anything is
         if name not in PEERS:
             resolve_loss(name)
-    load(setting.dataset, config.data_dir)
+    load_set(setting.dataset, config.data_dir)
     output = results_path("transfer_losses", config.output, config.quick)
     run_all(setting, config, output)
     print_table(output)

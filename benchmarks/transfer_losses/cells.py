@@ -12,13 +12,13 @@ import numpy as np
 from benchmarks.common.results_file import ResultsFile, Row
 from benchmarks.common.side_by_side import run_side_by_side
 from benchmarks.transfer_losses.config import TUNING_SEED, TransferLossesConfig
+from benchmarks.transfer_losses.datasets import load_set
 from benchmarks.transfer_losses.peers import resolve
 from benchmarks.transfer_losses.settings import PROBLEM, Setting
 from edl_jax.losses.base import Loss
 from edl_jax.training.config import NoiseKind, TrainConfig
 from edl_jax.training.data import Dataset
 from edl_jax.training.loop import train
-from edl_jax.training.prepared import load
 from edl_jax.training.subsets import NOISES, for_seed
 
 HOLDOUT_SIZE = 5000
@@ -105,14 +105,15 @@ def run_loss(setting: Setting, config: TransferLossesConfig, loss: str, output: 
 
     def run(cell: Row) -> Row:
         nonlocal loaded
-        loaded = loaded or (load(setting.dataset, config.data_dir), resolve(loss))
+        loaded = loaded or (load_set(setting.dataset, config.data_dir), resolve(loss))
         dataset, function = loaded
         tuning = cell["protocol"] == "tuning"
+        spare = len(dataset.train_labels) - setting.train_size
         data = for_seed(
             dataset,
             cell["seed"],
             train_size=setting.train_size,
-            holdout_size=HOLDOUT_SIZE if tuning else 0,
+            holdout_size=min(HOLDOUT_SIZE, spare) if tuning else 0,
             label_noise=cell["label_noise"],
             noise_kind=cell["noise_kind"],
         )
@@ -124,6 +125,8 @@ def run_loss(setting: Setting, config: TransferLossesConfig, loss: str, output: 
             epochs=setting.epochs,
             learning_rate=cell["learning_rate"],
             weight_decay=setting.weight_decay,
+            batch_size=setting.batch_size,
+            optimizer=setting.optimizer,
             augment=setting.augment,
             eval_every=0 if tuning else max(1, setting.epochs // 12),
         )

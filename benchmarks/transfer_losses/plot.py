@@ -9,7 +9,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.transfer_losses.summary import REFERENCE, Line, by_cell, by_problem, noise_name
+from benchmarks.transfer_losses.summary import (
+    REFERENCE,
+    Line,
+    by_cell,
+    by_problem,
+    most_compared,
+    noise_name,
+)
 from edl_jax import plots
 from edl_jax.losses.handmade import LOSSES
 from edl_jax.losses.learned import SHIPPED
@@ -30,7 +37,7 @@ def draw_noise(lines: Sequence[Line], path: Path) -> None:
 
     Hand-made losses are grey. Asymmetric noise has a place of its own at the right.
     """
-    members = [line for line in lines if line["model"] == "mlp"]
+    members = most_compared(lines)
     rates = sorted({x["label_noise"] for x in members if x["noise_kind"] == "symmetric"})
     asymmetric = sorted({x["label_noise"] for x in members if x["noise_kind"] != "symmetric"})
     names = [f"{100 * r:g} %" for r in rates] + [f"{100 * r:g} %\nasymmetric" for r in asymmetric]

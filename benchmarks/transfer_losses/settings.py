@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from edl_jax.training.config import Augmentation, ModelName
+from edl_jax.training.config import Augmentation, ModelName, Optimizer
 
-PROBLEM = ("dataset", "model", "width", "train_size", "epochs", "label_noise", "noise_kind")
+SETTING = ("dataset", "model", "width", "train_size", "epochs", "batch_size", "optimizer")
+PROBLEM = (*SETTING, "label_noise", "noise_kind")
 LEARNING_RATES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 
 
@@ -27,14 +28,18 @@ class Setting:
     whole_grid: bool = False
     augment: Augmentation = "auto"
     weight_decay: float = 5e-4
+    batch_size: int = 128
+    optimizer: Optimizer = "sgd"
 
     def problem(self, noise: float, kind: str) -> dict[str, Any]:
         """The fields of a row that say what was trained on which labels."""
-        own = {name: getattr(self, name) for name in PROBLEM[:5]}
+        own = {name: getattr(self, name) for name in SETTING}
         return {**own, "label_noise": noise, "noise_kind": kind}
 
 
 _MLP: Any = {"augment": "none", "weight_decay": 0.0, "whole_grid": True}
+_MLP_FEW_RATES: Any = {"augment": "none", "weight_decay": 0.0}
+_ADAM_RATES = (0.0001, 0.0003, 0.001, 0.003, 0.01)
 _RESNET_RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 SETTINGS = {
     "fashion-mlp": Setting("fashion_mnist", "mlp", 10_000, 60, width=512, **_MLP),
@@ -43,6 +48,18 @@ SETTINGS = {
     # cross-entropy at its usual rate knows every wrong label in the end.
     "cifar-resnet8": Setting("cifar10", "resnet8", 20_000, 6, 8, _RESNET_RATES),
     "cifar-resnet8-long": Setting("cifar10", "resnet8", 1_000, 60, 8, _RESNET_RATES, False, "none"),
+    "fashion-two": Setting("fashion_mnist:2", "mlp", 7_000, 60, width=512, **_MLP),
+    "clinc-mlp": Setting("clinc150", "mlp", 15_000, 20, width=256, **_MLP),
+    "fashion-adamw": Setting(
+        "fashion_mnist", "mlp", 10_000, 60, 512, _ADAM_RATES, optimizer="adamw", **_MLP
+    ),
+    **{
+        f"fashion-batch{size}": Setting(
+            "fashion_mnist", "mlp", 10_000, epochs, 256, batch_size=size, **_MLP_FEW_RATES
+        )
+        # As many epochs as the memory of wrong labels needs; a batch of 8 takes 16 times the steps.
+        for size, epochs in ((8, 15), (32, 30), (1024, 120))
+    },
     "cifar-resnet20": Setting("cifar10", "resnet20", 20_000, 6, 8, _RESNET_RATES),
 }
 QUICK = Setting("fashion_mnist", "mlp", 2_000, 5, 64, (0.01, 0.1), **_MLP)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common.results_file import Row
-from benchmarks.transfer_losses.settings import PROBLEM
+from benchmarks.transfer_losses.settings import PROBLEM, SETTING
 from edl_jax.losses.handmade import LOSSES
 from edl_jax.losses.learned import SHIPPED
 from edl_jax.statistics import bootstrap_interval
@@ -71,7 +71,7 @@ def place(line: Line) -> Place:
     """What is compared with each other: a sort key for problem, label noise and protocol."""
     protocols = ("unaware", "aware")
     noise = (line["noise_kind"] == "asymmetric", line["label_noise"])
-    return (*(line[field] for field in PROBLEM[:5]), *noise, protocols.index(line["protocol"]))
+    return (*(line[field] for field in SETTING), *noise, protocols.index(line["protocol"]))
 
 
 def _mean(seeds: dict[int, Row], field: str) -> float | None:
@@ -100,6 +100,11 @@ def by_problem(lines: Iterable[Line]) -> Iterator[tuple[str, list[Line]]]:
         yield name, list(group)
 
 
+def most_compared(lines: Iterable[Line]) -> list[Line]:
+    """The lines of the problem that has most of them: the MLP, with which every loss is run."""
+    return max((members for _, members in by_problem(lines)), key=len)
+
+
 def by_cell(lines: Iterable[Line]) -> Iterator[list[Line]]:
     """Sorted lines in groups of one problem, label noise and protocol: what can be compared."""
     for _, group in groupby(lines, key=place):
@@ -107,10 +112,12 @@ def by_cell(lines: Iterable[Line]) -> Iterator[list[Line]]:
 
 
 def problem_name(line: Line) -> str:
-    """Data set, network and size in a few words."""
+    """Data set, network, size and, where they are unusual, batch size and optimizer."""
+    batch = f", batches of {line['batch_size']}" if line["batch_size"] != 128 else ""
+    optimizer = ", AdamW" if line["optimizer"] == "adamw" else ""
     return (
         f"{line['dataset']}, {line['model']} of width {line['width']}, "
-        f"{line['train_size']:,} images × {line['epochs']} epochs"
+        f"{line['train_size']:,} examples × {line['epochs']} epochs{batch}{optimizer}"
     )
 
 

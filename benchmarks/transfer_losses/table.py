@@ -18,8 +18,10 @@ from benchmarks.transfer_losses.summary import (
     Line,
     by_cell,
     by_problem,
+    most_compared,
     noise_name,
     place,
+    problem_name,
     shortened,
     summarise,
 )
@@ -32,10 +34,8 @@ def headline(lines: Iterable[Line]) -> str:
     columns[0.4, "aware"] = "40 % noise, rate tuned for it"
     members = [
         line
-        for line in lines
-        if line["model"] == "mlp"
-        and line["noise_kind"] == "symmetric"
-        and (line["label_noise"], line["protocol"]) in columns
+        for line in most_compared(lines)
+        if line["noise_kind"] == "symmetric" and (line["label_noise"], line["protocol"]) in columns
     ]
     shown = dict.fromkeys(line["loss"] for line in shortened(members))
     found = {(x["loss"], x["label_noise"], x["protocol"]): x["test_accuracy"] for x in members}
@@ -163,7 +163,7 @@ def scales(lines: Sequence[Line]) -> str:
         "best rate of cross-entropy",
     ]
     rows = []
-    members = [x for x in lines if x["model"] == "mlp" and x["protocol"] == "aware"]
+    members = [x for x in most_compared(lines) if x["protocol"] == "aware"]
     reference = {place(x): x["learning_rate"] for x in members if x["loss"] == REFERENCE}
     for line in members:
         if line["loss"] in SHIPPED:
@@ -185,7 +185,7 @@ def page(content: dict[str, Any], lines: Sequence[Line]) -> str:
     """The whole of ``docs/transfer_losses.md``."""
     commits = dict.fromkeys(row["commit"][:7] for row in content["rows"] if row["commit"])
     versions = content["meta"]["environment"]
-    mlp = next(name for name, members in by_problem(lines) if members[0]["model"] == "mlp")
+    mlp = problem_name(most_compared(lines)[0])
     return f"""# Transfer of losses
 
 Made by `python -m benchmarks.transfer_losses.table` from `benchmarks/results/transfer_losses.json`,

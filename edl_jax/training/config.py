@@ -10,11 +10,12 @@ from edl_jax.errors import plain_numbers, require, require_int, require_number, 
 ModelName = Literal["mlp", "resnet8", "resnet18", "resnet20", "resnet32", "resnet50", "resnet56"]
 Augmentation = Literal["auto", "none", "crop", "crop-flip"]
 NoiseKind = Literal["symmetric", "asymmetric"]
+Optimizer = Literal["sgd", "adamw"]
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a classifier is trained: stochastic gradient descent with Nesterov momentum.
+    """How a classifier is trained: its network, its optimizer, and for how long.
 
     The learning rate rises linearly from 0 over the warm-up and falls to 0 along half a cosine.
 
@@ -36,13 +37,15 @@ class TrainConfig:
     batch."""
     batch_size: int = 128
     """Images a step."""
+    optimizer: Optimizer = "sgd"
+    """Stochastic gradient descent with Nesterov momentum, or AdamW."""
     learning_rate: float = 0.1
-    """Peak learning rate."""
+    """Peak learning rate; AdamW wants about a hundredth of what suits sgd."""
     momentum: float = 0.9
-    """Nesterov momentum."""
+    """Nesterov momentum of sgd; adamw has 0.9 and 0.999 in its place."""
     weight_decay: float = 5e-4
-    """L2 penalty on the kernels, in the gradient; biases and normalisation
-    have none."""
+    """Decay of the kernels, in the gradient or, by AdamW, beside it; biases
+    and normalisation have none."""
     warmup_fraction: float = 0.05
     """Share of all steps over which the learning rate rises."""
     augment: Augmentation = "auto"
@@ -56,6 +59,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         plain_numbers(self)
         require_one_of("model", self.model, get_args(ModelName))
+        require_one_of("optimizer", self.optimizer, get_args(Optimizer))
         require_one_of("augment", self.augment, get_args(Augmentation))
         if self.width is not None:
             require_int("width", self.width, 1)

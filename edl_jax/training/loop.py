@@ -19,7 +19,7 @@ from edl_jax.errors import EdlError, require
 from edl_jax.losses.base import Loss, as_pytree
 from edl_jax.statistics import finite_or_none
 from edl_jax.training.batches import batch_mesh, replicate, split_batch
-from edl_jax.training.config import TrainConfig
+from edl_jax.training.config import Optimizer, TrainConfig
 from edl_jax.training.data import Dataset
 from edl_jax.training.evaluation import Examples, evaluate
 from edl_jax.training.pixels import (
@@ -29,13 +29,13 @@ from edl_jax.training.pixels import (
     resolve_augmentation,
 )
 from edl_jax.training.step import (
+    OPTIMIZERS,
     GraphDef,
     PyTree,
     StepInfo,
     TrainState,
     init_state,
     make_train_step,
-    sgd,
 )
 
 _STEPS_PER_CALL = 50
@@ -110,7 +110,7 @@ def epoch_order(
 
 @partial(
     jax.jit,
-    static_argnames=("graphdef", "augment", "num_steps", "mesh"),
+    static_argnames=("graphdef", "augment", "num_steps", "mesh", "optimizer"),
     donate_argnames=("state",),
 )
 def run_steps(
@@ -123,6 +123,7 @@ def run_steps(
     augment: str,
     num_steps: int,
     mesh: Mesh | None = None,
+    optimizer: Optimizer = "sgd",
 ) -> tuple[TrainState, StepInfo]:
     """Take ``num_steps`` steps in one compiled call.
 
@@ -136,11 +137,12 @@ def run_steps(
       augment: ``"none"``, ``"crop"`` or ``"crop-flip"``.
       num_steps: steps to take.
       mesh: the devices that share each batch, from :func:`edl_jax.training.batches.batch_mesh`.
+      optimizer: the one that ``state`` began with.
 
     Returns:
       The state after them, and each step's info, arrays ``[num_steps]``.
     """
-    step = make_train_step(graphdef, loss, sgd())
+    step = make_train_step(graphdef, loss, OPTIMIZERS[optimizer]())
 
     def body(state: TrainState, _: None) -> tuple[TrainState, StepInfo]:
         rows = split_batch(order[state.step % order.shape[0]], mesh)
@@ -231,6 +233,7 @@ def train(
         augment=resolve_augmentation(config.augment, dataset.name),
         num_steps=steps_at_once,
         mesh=mesh,
+        optimizer=config.optimizer,
     )
     history: list[EpochRow] = []
     diverged = False

@@ -1,16 +1,20 @@
 """The comparison of losses: its cells, its summary, its tables and pictures."""
 
+import numpy as np
 import pytest
 
 from benchmarks.common.pages import DOCS, README, with_blocks
 from benchmarks.common.results_file import committed
-from benchmarks.transfer_losses import peers, plot, table
+from benchmarks.transfer_losses import datasets, peers, plot, table
 from benchmarks.transfer_losses.cells import cells, rates_to_try
 from benchmarks.transfer_losses.config import LOSSES, TUNING_SEED, TransferLossesConfig
+from benchmarks.transfer_losses.datasets import load_set
 from benchmarks.transfer_losses.settings import QUICK, SETTINGS
 from benchmarks.transfer_losses.summary import by_cell, by_problem, shortened, summarise
 from edl_jax import plots
+from edl_jax.errors import OptionError
 from edl_jax.losses.learned import resolve_loss
+from edl_jax.training.data import Dataset
 
 
 def row(loss, seed, accuracy, protocol="aware", noise=0.4, kind="symmetric"):
@@ -20,6 +24,8 @@ def row(loss, seed, accuracy, protocol="aware", noise=0.4, kind="symmetric"):
         "width": 4,
         "train_size": 10,
         "epochs": 1,
+        "batch_size": 128,
+        "optimizer": "sgd",
         "label_noise": noise,
         "noise_kind": kind,
         "protocol": protocol,
@@ -139,6 +145,38 @@ def test_the_pictures_show_every_noise_level_and_comparison(tmp_path):
         assert [t.get_text() for t in axis.get_xticklabels()] == ["0 %", "40 %", "40 %\nasymmetric"]
     panels = [axis for axis in drawn["losses.png"].axes if axis.axison]
     assert [len(axis.get_yticks()) for axis in panels] == [1] * 5
+
+
+def test_clinc_is_read_as_rows_of_one_norm(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {"class_names": np.array(["yes", "no"])}
+    for part, size in (("train", 6), ("validation", 3), ("test", 4)):
+        arrays[f"{part}_features"] = rng.integers(0, 3, (size, 20)).astype(np.uint8)
+        arrays[f"{part}_labels"] = np.arange(size) % 2
+    np.savez(tmp_path / "clinc150.npz", **arrays)
+
+    dataset = load_set("clinc150", tmp_path)
+
+    assert (dataset.num_classes, dataset.train_images.shape) == (2, (9, 1, 20, 1))
+    assert dataset.test_labels.tolist() == [0, 1, 0, 1]
+    norms = np.linalg.norm(dataset.train_images.astype(float), axis=(1, 2, 3))
+    np.testing.assert_allclose(norms, 255, rtol=0.01)
+
+
+def test_clinc_without_its_file_says_where_it_is_looked_for(tmp_path):
+    with pytest.raises(OptionError, match=r"data_dir .*expected the directory of clinc150\.npz"):
+        load_set("clinc150", tmp_path)
+
+
+def test_two_classes_are_pullovers_and_coats_alone(monkeypatch):
+    images, labels = np.arange(6, dtype=np.uint8).reshape(6, 1, 1, 1), np.array([2, 4, 0, 4, 2, 1])
+    whole = Dataset("fashion_mnist", 10, images, labels, images[:3], labels[:3])
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir: whole)
+
+    dataset = load_set("fashion_mnist:2", None)
+
+    assert dataset.train_images.ravel().tolist() == [0, 1, 3, 4]
+    assert dataset.train_labels.tolist() == [0, 1, 1, 0] and dataset.num_classes == 2
 
 
 def test_the_cells_tune_before_they_measure_and_measure_what_tuning_chose():

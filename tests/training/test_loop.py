@@ -121,6 +121,11 @@ def test_training_learns_and_reports():
     )
 
 
+def test_training_learns_with_adamw_too():
+    config = replace(MLP, epochs=6, optimizer="adamw", learning_rate=0.02)
+    assert train(toy(), cross_entropy, config, 0).test_accuracy > 0.9
+
+
 def test_a_run_resumes_bit_identically_from_every_place_it_comes_by(monkeypatch):
     """Within an epoch, at the end of one before its row, and at the end of all."""
     monkeypatch.setattr(loop, "steps_per_call", lambda steps, params: 3)

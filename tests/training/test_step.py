@@ -10,7 +10,7 @@ import optax
 import pytest
 from flax import nnx
 
-from edl_jax.training.step import init_state, make_train_step, sgd
+from edl_jax.training.step import OPTIMIZERS, init_state, make_train_step, sgd
 from tests.training.toy import MLP, brier, toy
 
 
@@ -35,22 +35,32 @@ def test_a_step_descends_the_mean_loss():
     assert int(after.step) == 1
 
 
-def test_the_optimizer_is_optax_sgd_with_decayed_kernels():
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_optimizer_is_optax_own_with_decayed_kernels(name):
     params = {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}
-    ours = sgd(0.3, 0.8, 0.01, warmup_steps=2, total_steps=10)
-    schedule = optax.join_schedules(
+    kernels = {"kernel": True, "bias": False}
+    ours = OPTIMIZERS[name](0.3, 0.8, 0.01, warmup_steps=2, total_steps=10)
+    joined = optax.join_schedules(
         [optax.linear_schedule(0.15, 0.45, 2), optax.cosine_decay_schedule(0.3, 8)], [2]
     )
-    theirs = optax.chain(
-        optax.masked(optax.add_decayed_weights(0.01), {"kernel": True, "bias": False}),
-        optax.sgd(lambda step: schedule(jnp.float32(step)), momentum=0.8, nesterov=True),
-    )
+
+    def schedule(step):
+        return joined(jnp.float32(step))
+
+    theirs = {
+        "sgd": optax.chain(
+            optax.masked(optax.add_decayed_weights(0.01), kernels),
+            optax.sgd(schedule, momentum=0.8, nesterov=True),
+        ),
+        "adamw": optax.adamw(schedule, weight_decay=0.01, mask=kernels),
+    }[name]
     # What the numbers of the optimizer in the step are does not matter: the state has its own.
-    states, step = (ours.init(params), theirs.init(params)), sgd()
+    states, step = (ours.init(params), theirs.init(params)), OPTIMIZERS[name]()
     for i in range(10):
         gradient = jax.tree.map(lambda p, i=i: jnp.sin(p + i), params)
         updates, first = step.update(gradient, states[0], params)
-        expected, second = theirs.update(gradient, states[1], params)
+        with jax.numpy_dtype_promotion("standard"):  # which optax.adamw needs
+            expected, second = theirs.update(gradient, states[1], params)
         states = first, second
         jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4), updates, expected)
 
