@@ -6,19 +6,22 @@ convergence.png and loss_shape.png. Use it with edl_jax.load_loss(RUN_DIRECTORY)
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from edl_jax import cli
 from edl_jax.config import EvolutionConfig
 from edl_jax.errors import EdlError
-from edl_jax.runs.directory import RunDirectory, is_finished
+from edl_jax.files import path_exists, user_path
+from edl_jax.runs.directory import RunDirectory, is_finished, working_dir
 from edl_jax.runs.interrupts import StopRequest
 from edl_jax.runs.output import progress_bar, show
 from edl_jax.search.presets import PRESETS, PretrainConfig, evolution_config
 from edl_jax.startup import split_processors
 
 if TYPE_CHECKING:
+    from edl_jax.losses.learned import LearnedLoss
     from edl_jax.search.engine import EvolutionState
     from edl_jax.search.pipeline import Chunk, Evolved
 
@@ -38,11 +41,18 @@ def command(args: list[str] | None = None) -> None:
         _distributed(config)
     else:
         split_processors()
+        start = _start(config)
         with _directory(config) as run, StopRequest() as stop:
             from edl_jax.runs.checkpoint import Checkpoints
 
             checkpoints = Checkpoints(run, config.checkpoint_every, stop)
-            _run(config, run, lambda chunk: checkpoints.offer(chunk.state), checkpoints.restore)
+            _run(
+                config,
+                run,
+                start,
+                lambda chunk: checkpoints.offer(chunk.state),
+                checkpoints.restore,
+            )
 
 
 def _directory(config: PretrainConfig) -> RunDirectory:
@@ -53,6 +63,21 @@ def _directory(config: PretrainConfig) -> RunDirectory:
         resume=config.resume,
         overwrite=config.overwrite,
     )
+
+
+def _start(config: PretrainConfig) -> "LearnedLoss | None":
+    """The loss to evolve further; its path means what it meant where the run began."""
+    if config.start is None:
+        return None
+    from edl_jax.losses.learned import SHIPPED, load_loss
+    from edl_jax.search.pipeline import require_start
+
+    begun = working_dir(config.output_dir) if config.resume and config.output_dir else Path()
+    there = begun / user_path(config.start)
+    named = config.start in SHIPPED or not path_exists(there)
+    loss = load_loss(config.start if named else there)
+    require_start(loss, evolution_config(config), config.start)
+    return loss
 
 
 def _distributed(config: PretrainConfig) -> None:
@@ -66,6 +91,7 @@ def _distributed(config: PretrainConfig) -> None:
         def on_chunk(chunk: "Chunk") -> None:
             stop_together(stop, "a run of several processes writes no checkpoints")
 
+        start = _start(config)
         if first:
             try:
                 run = _directory(config)
@@ -74,10 +100,16 @@ def _distributed(config: PretrainConfig) -> None:
                 raise
             with run:
                 all_ready()
-                _run(config, run, on_chunk)
+                _run(config, run, start, on_chunk)
         elif all_ready():
             search = evolution_config(config)
-            evolve(search, config.seed, num_searches=config.num_restarts, on_chunk=on_chunk)
+            evolve(
+                search,
+                config.seed,
+                num_searches=config.num_restarts,
+                start=start,
+                on_chunk=on_chunk,
+            )
         else:
             raise EdlError("the first process could not begin; it says why")
         all_ready()
@@ -86,6 +118,7 @@ def _distributed(config: PretrainConfig) -> None:
 def _run(
     config: PretrainConfig,
     run: RunDirectory,
+    start: "LearnedLoss | None",
     after_chunk: Callable[["Chunk"], None],
     restore: Callable[["EvolutionState"], "EvolutionState | None"] = lambda state: None,
 ) -> None:
@@ -119,6 +152,7 @@ def _run(
             evolution_config(config),
             config.seed,
             num_searches=config.num_restarts,
+            start=start,
             on_chunk=on_chunk,
             on_stage=lambda stage: progress.update(task, description=stage),
             restore=restore,

@@ -84,6 +84,7 @@ def make_evolution(
     objective: Objective | None = None,
     strategy: Strategy | None = None,
     *,
+    start: Params | None = None,
     devices: Sequence[jax.Device] | None = None,
 ) -> Evolution:
     """Build the search that ``config`` describes.
@@ -93,6 +94,8 @@ def make_evolution(
       objective: replaces the one that ``config.objective`` describes.
       strategy: replaces the one that ``config.strategy`` names; its candidates are populations of
         the network's parameters.
+      start: parameters to start from, in place of the first of a drawn population; ES starts from
+        them alone.
       devices: what the population is spread over; by default all devices of all processes.
 
     Returns:
@@ -129,6 +132,8 @@ def make_evolution(
     def init(key: jax.Array) -> EvolutionState:
         network_key, problem_key, strategy_key, run_key = jax.random.split(key, 4)
         population = jax.vmap(network.init)(jax.random.split(network_key, config.population_size))
+        if start is not None:
+            population = jax.tree.map(lambda drawn, one: drawn.at[0].set(one), population, start)
         state = strategy.init(
             strategy_key,
             layout.split(population),

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from edl_jax.config import EvolutionConfig
-from edl_jax.errors import EdlError
+from edl_jax.errors import EdlError, require
 from edl_jax.losses.learned import LearnedLoss, make_learned_loss
 from edl_jax.losses.networks import NetworkSpec, Params
 from edl_jax.objective.fitness import GAIN
@@ -102,6 +102,7 @@ def evolve(
     seed: int = 0,
     *,
     num_searches: int = 1,
+    start: LearnedLoss | None = None,
     on_chunk: Callable[[Chunk], None] = lambda chunk: None,
     on_stage: Callable[[str], None] = lambda stage: None,
     restore: Callable[[EvolutionState], EvolutionState | None] = lambda state: None,
@@ -114,6 +115,7 @@ def evolve(
       seed: of initial weights, mutations and synthetic pairs.
       num_searches: independent searches side by side; the loss that rehearses best, on fresh
         tasks of ``config.rehearsal``, is kept.
+      start: a loss to evolve further, of the network and width of ``config``.
       on_chunk: called with what is known, every some generations.
       on_stage: called with a word on what begins after the search.
       restore: given the state that the search begins with, the one of some :class:`Chunk` to
@@ -125,6 +127,7 @@ def evolve(
       rehearses.
 
     Raises:
+      OptionError: ``start`` has another network or width.
       EdlError: ``restore`` gave a state that no chunk of this search ends with, or what was evolved
         does not descend as far as cross-entropy, or rises by more than ``config.max_rise``.
 
@@ -133,7 +136,10 @@ def evolve(
     >>> loss(jnp.zeros((2, 10)), jnp.array([0, 1])).shape
     (2,)
     """
-    evolution = parallel_searches(make_evolution(config), num_searches)
+    if start is not None:
+        require_start(start, config, start)
+    first = None if start is None else dict(start.params)
+    evolution = parallel_searches(make_evolution(config, start=first), num_searches)
     init_key, monitor_key, final_key = jax.random.split(jax.random.key(seed), 3)
 
     @jax.jit
@@ -190,6 +196,16 @@ def evolve(
     return Evolved(made(frozen, figures), figures, members if state.archive is not None else ())
 
 
+def require_start(start: LearnedLoss, config: EvolutionConfig, said: object) -> None:
+    """Raise :class:`OptionError` on ``said`` unless ``start`` is of the network of ``config``."""
+    own, (name, width) = ((spec.name, spec.width) for spec in (start.spec, _spec(config)))
+    require(own == (name, width), "start", said, f"a loss of network {name}, width {width}")
+
+
+def _spec(config: EvolutionConfig) -> NetworkSpec:
+    return NetworkSpec(config.network, config.width, config.num_classes)
+
+
 def _checked_losses(config: EvolutionConfig, candidates: Sequence[Params]) -> list[LearnedLoss]:
     """Those of the candidates that pass; if none does, the error of the last one is raised."""
     losses: list[LearnedLoss] = []
@@ -206,8 +222,7 @@ def _checked_losses(config: EvolutionConfig, candidates: Sequence[Params]) -> li
 
 def _checked_loss(config: EvolutionConfig, params: Params) -> LearnedLoss:
     """``params`` as a loss, unless it prefers, anywhere, that the label is less probable."""
-    spec = NetworkSpec(config.network, config.width, config.num_classes)
-    loss = make_learned_loss(spec, params)
+    loss = make_learned_loss(_spec(config), params)
     rise = largest_rise(loss, config.num_classes)
     if not rise <= config.max_rise:
         raise EdlError(

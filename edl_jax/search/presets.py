@@ -18,6 +18,9 @@ class PretrainConfig(ClusterOptions, EvolutionConfig):
     num_restarts: int = 1
     """Independent searches side by side; of several losses the one is kept whose small students,
     trained on synthetic tasks (see rehearsal), do best."""
+    start: str | None = None
+    """A loss to evolve further, shipped or of an earlier run, of the same network and width; by
+    default a search starts from random weights."""
     seed: int = 0
     """Seed of initial weights, mutations and synthetic pairs."""
 

@@ -416,6 +416,11 @@ BAD = {
         ["--resume", "--output-dir", "bad"],
         "bad/config.json: Error parsing --width",
     ),
+    "a start that is no loss": (["--start", "nothing"], "nothing: no such loss"),
+    "a start of another network": (
+        ["--start", "edl-base", "--network", "taylor"],
+        "--start edl-base: expected a loss of network taylor, width 16",
+    ),
     "checkpoints in the past": (["--checkpoint-every", "-1"], "--checkpoint-every -1.0: expected"),
     "bad option beside a good directory": (
         ["--output-dir", "new", "--width", "0"],
