@@ -46,6 +46,8 @@ REGIMES = (
     "normalised_noisy",
     "uneven_clean",
     "uneven_noisy",
+    "hard_clean",
+    "hard_noisy",
     "convolutional_clean",
     "convolutional_noisy",
     "adam_noisy",

@@ -26,6 +26,8 @@ from edl_jax.losses.scale import descent_scale
 
 ARTIFACT = "loss.npz"
 SHIPPED = ("edl-base", "edl-robust")
+EARLIER = ("edl-base-1", "edl-robust-1")  # what these names stood for before
+NAMED = (*SHIPPED, *EARLIER)
 MAX_WIDTH, MAX_CLASSES = 4096, 1_000_000
 
 
@@ -168,13 +170,13 @@ def load_loss(source: str | Path) -> LearnedLoss:
     """Load a learned loss.
 
     Args:
-      source: a shipped loss's name (``"edl-base"``), an artifact's path, or a run directory of
-        ``python -m edl_jax.pretrain``.
+      source: a shipped loss's name (``"edl-base"``; ``"edl-base-1"`` is the first one of that
+        name), an artifact's path, or a run directory of ``python -m edl_jax.pretrain``.
 
     Raises:
       EdlError: there is no such loss, or the file is not a sound learned loss.
     """
-    if str(source) in SHIPPED:
+    if str(source) in NAMED:
         with as_file(files("edl_jax.losses").joinpath("shipped", f"{source}.npz")) as path:
             return _read(path)
     path = user_path(source)
@@ -233,9 +235,9 @@ def resolve_loss(source: str | Path) -> FullLoss:
         return LOSSES[str(source)]
     if str(source).partition(":")[0] in LOSSES:
         return variant(str(source))
-    if not path_exists(user_path(source)) and str(source) not in SHIPPED:
+    if not path_exists(user_path(source)) and str(source) not in NAMED:
         names = ", ".join((*SHIPPED, *LOSSES))
-        meant = did_you_mean(str(source), (*SHIPPED, *LOSSES))
+        meant = did_you_mean(str(source), (*NAMED, *LOSSES))
         raise EdlError(
             f"loss {source}: expected one of {names}, or the path of a learned loss{meant}"
         )

@@ -70,6 +70,12 @@ REGIMES: dict[str, Regime] = {
     "uneven_noisy": Regime(
         256, 0.4, student="normalised", num_clusters=8, num_train=2048, unevenness=1.5
     ),
+    "hard_clean": Regime(
+        256, student="normalised", num_clusters=32, num_train=2048, unevenness=1.5
+    ),
+    "hard_noisy": Regime(
+        256, 0.4, student="normalised", num_clusters=32, num_train=2048, unevenness=1.5
+    ),
     "convolutional_clean": Regime(200, student="convolutional", num_inputs=64, num_train=1024),
     "convolutional_noisy": Regime(200, 0.4, student="convolutional", num_inputs=64, num_train=1024),
     "adam_noisy": Regime(400, 0.4, optimizer="adam", learning_rate=0.003, batch_size=64),
