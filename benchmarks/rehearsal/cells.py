@@ -52,7 +52,7 @@ REAL = {
 
 
 def gated_edl_robust(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """The gate of :func:`edl_jax.losses.noise_robust.gate` with edl-robust behind it."""
+    """The gate of :func:`edl_jax.losses.noise_robust.gate` with edl-robust-1 behind it."""
     opened = jax.nn.sigmoid((batch_context(logits, labels).confidence - 0.35) / 0.03)
     before, after = (
         LOSSES["cross_entropy"](logits, labels),

@@ -1,8 +1,9 @@
 """Other representations of a loss, for comparison with the evolved networks on equal terms.
 
-TaylorGLO's polynomial is evolved by the same engine on the same objective with the same number of
-candidates. Random networks show what the representation gives away for nothing: one as drawn, and
-the best of as many as the search looks at. All are made anew where they are needed.
+TaylorGLO's polynomial is evolved by the same engine on the same objectives with the same number of
+candidates as the first shipped losses, which knew nothing of rehearsal. Random networks show what
+the representation gives away for nothing: one as drawn, and the best of as many as that search
+looks at. All are made where they are needed.
 """
 
 from collections.abc import Callable
@@ -13,23 +14,30 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from edl_jax.config import EvolutionConfig, ObjectiveConfig
 from edl_jax.errors import EdlError
 from edl_jax.losses.learned import LearnedLoss, make_learned_loss, resolve_loss
 from edl_jax.losses.networks import NetworkSpec, make_network
 from edl_jax.objective.fitness import make_objective
 from edl_jax.search.pipeline import evolve
-from edl_jax.search.presets import PRESETS, evolution_config
 
 # A random network points the wrong way as often as not. Which seed gives the first one that
 # descends at all is part of drawing it.
 MAX_DRAWS = 64
 
+# The searches of edl-base-1 and edl-robust-1; the second had eight of them side by side.
+BASE = EvolutionConfig()
+ROBUST = EvolutionConfig(
+    population_size=32,
+    num_generations=300,
+    objective=ObjectiveConfig(noisy_ranking=8.0, trainability=1.0, label_noise=0.8, margin=0.002),
+)
+NUM_SEARCHES = 8
 
-def taylor(preset: str) -> LearnedLoss:
-    """TaylorGLO's polynomial, evolved as ``preset`` evolves its network."""
-    options = PRESETS[preset]
-    config = replace(evolution_config(options), network="taylor")
-    return evolve(config, num_searches=options.num_restarts).loss
+
+def taylor(config: EvolutionConfig, num_searches: int = 1) -> LearnedLoss:
+    """TaylorGLO's polynomial, evolved as ``config`` evolves its network."""
+    return evolve(replace(config, network="taylor"), num_searches=num_searches).loss
 
 
 def random_network() -> LearnedLoss:
@@ -38,8 +46,7 @@ def random_network() -> LearnedLoss:
     Raises:
       EdlError: none of the first ones does.
     """
-    config = evolution_config(PRESETS["robust"])
-    spec = NetworkSpec(config.network, config.width, config.num_classes)
+    spec = NetworkSpec(ROBUST.network, ROBUST.width, ROBUST.num_classes)
     for seed in range(MAX_DRAWS):
         params = spec.build().init(jax.random.key(seed))
         try:
@@ -50,10 +57,9 @@ def random_network() -> LearnedLoss:
 
 
 def best_random_network() -> LearnedLoss:
-    """The fittest of as many random networks as ``--preset robust`` evaluates, on one problem."""
-    config = evolution_config(PRESETS["robust"])
-    network = make_network(config.network, config.width, config.num_classes)
-    objective = make_objective(config)
+    """The fittest of as many random networks as that search evaluates, on one problem."""
+    network = make_network(ROBUST.network, ROBUST.width, ROBUST.num_classes)
+    objective = make_objective(ROBUST)
     problem_key, network_key = jax.random.split(jax.random.key(0))
     problem = objective.sample(problem_key)
 
@@ -61,17 +67,17 @@ def best_random_network() -> LearnedLoss:
         fitness, _ = objective.evaluate(partial(network.apply, network.init(key)), problem)
         return jnp.where(jnp.isfinite(fitness), fitness, jnp.inf)
 
-    number = config.population_size * config.num_generations * PRESETS["robust"].num_restarts
+    number = ROBUST.population_size * ROBUST.num_generations * NUM_SEARCHES
     keys = jax.random.split(network_key, number)
-    fitness = jax.jit(lambda keys: jax.lax.map(evaluate, keys, batch_size=config.population_size))
+    fitness = jax.jit(lambda keys: jax.lax.map(evaluate, keys, batch_size=ROBUST.population_size))
     best = network.init(keys[jnp.argmin(fitness(keys))])
-    spec = NetworkSpec(config.network, config.width, config.num_classes)
+    spec = NetworkSpec(ROBUST.network, ROBUST.width, ROBUST.num_classes)
     return make_learned_loss(spec, best, {"random_networks": number})
 
 
 PEERS: dict[str, Callable[[], LearnedLoss]] = {
-    "taylor-base": partial(taylor, "base"),
-    "taylor-robust": partial(taylor, "robust"),
+    "taylor-base": partial(taylor, BASE),
+    "taylor-robust": partial(taylor, ROBUST, NUM_SEARCHES),
     "random-network": random_network,
     "best-random-network": best_random_network,
 }

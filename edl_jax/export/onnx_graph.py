@@ -287,7 +287,8 @@ def _monotone(
         return ops.Sigmoid(ops.Neg(ops.Div(lead, width)))
 
     opened = gate(context)
-    log_odds = ops.Add(ops.Sub(log_p_y, log_rest), ops.Mul(rival, params["rival"][0]))
+    shift = ops.Mul(rival, monotone.RIVAL_SIZE * params["rival"][0])
+    log_odds = ops.Add(ops.Sub(log_p_y, log_rest), shift)
     heights = ops.Mul(ops.Mul(passing(opened, before, after), 4 * width), ahead(log_odds))
     value = ops.ReduceSum(heights, [-1], keepdims=0)
     value = ops.Sub(value, ops.Mul(passing(opened, 1.0, log_loss), log_p_y))

@@ -28,7 +28,8 @@ MIN_LOG_PROB = -1e6  # the log-probability of a class that is absent (logit -inf
 LOG_RESOLUTION = math.log(2.0**-24)  # the smallest log-probability that a network reads
 # Of the network monotone: its gate's sharpness, where its steps lie at the most, their least width,
 # and the weight of smoothing for a parameter of 1.
-GATE_SHARPNESS, MOST_LOG_ODDS, LEAST_WIDTH, SMOOTHING_SHARE = 30.0, 8.0, 0.5, 0.2
+GATE_SHARPNESS, MOST_LOG_ODDS, LEAST_WIDTH = 30.0, 8.0, 0.5
+SMOOTHING_SHARE, RIVAL_SIZE = 0.2, 4.0
 
 
 class Context(NamedTuple):
@@ -266,7 +267,7 @@ class LearnedLoss(nn.Module):
             return (-(log_odds.unsqueeze(-1) + offset) / width).sigmoid()
 
         opened = gate(context)
-        log_odds = log_p_y - log_rest + param("rival") * rival
+        log_odds = log_p_y - log_rest + RIVAL_SIZE * param("rival") * rival
         weights = passing(opened.unsqueeze(-1), before, after)
         value = (weights * 4 * width * ahead(log_odds)).sum(-1)
         value = value - passing(opened, 1.0, log_loss) * log_p_y

@@ -11,7 +11,9 @@ from one set to another as the batch's context (:mod:`edl_jax.losses.context`) o
 Where a step lies may be fixed in absolute log-odds (r_j = 0) or relative to chance (r_j = 1), or in
 between, which is what lets one loss serve any number of classes. *rival* is the share that the most
 probable other class has of all others, from 0 where they are equal to 1, so it does not change as
-the label's probability does. *smoothing*, the mean of -log p_k, is what makes label smoothing part
+the label's probability does. Where d is negative, an example that the network is sure is of another
+class lies farther behind the steps, where they are flat, than one that is merely hard: it is let
+go, and the other is not. *smoothing*, the mean of -log p_k, is what makes label smoothing part
 of the family; where its weight e_i is not 0 the loss is least short of certainty. N makes the
 gradient at chance, in a context of zeros, that of cross-entropy, for every K and all parameters, so
 no other scale is needed.
@@ -28,8 +30,8 @@ from edl_jax.losses.features import LOG_RESOLUTION, MIN_LOG_PROB, log_probs, log
 GATE_SHARPNESS = 30.0
 # Steps lie at log-odds of at most this size, and are at least this wide.
 MOST_LOG_ODDS, LEAST_WIDTH = 8.0, 0.5
-# The weight of smoothing for a parameter of 1, so that one step size suits all parameters.
-SMOOTHING_SHARE = 0.2
+# The weights of smoothing and of the rival for a parameter of 1, so that one step size suits all.
+SMOOTHING_SHARE, RIVAL_SIZE = 0.2, 4.0
 _LEAST_WEIGHT = 1e-6  # in place of the sum of weights that are all 0
 # A lone class has no slope, and a loss of 0.
 _LEAST_SLOPE = 1e-30
@@ -38,7 +40,7 @@ _SIZES_AND_STARTS = {
     "gate/threshold": (1, 0.0, 0.5),
     "gate/weights": (3, (1.0, 0.0, 0.2), 0.3),
     "log_loss/after": (1, -2.5, 1.0),
-    "rival": (1, 0.1, 0.3),
+    "rival": (1, -0.5, 0.3),
     "smoothing": (2, -0.5, 0.5),
     "steps/after": (None, -0.3, 0.7),
     "steps/before": (None, -2.0, 0.7),
@@ -133,7 +135,7 @@ def apply(
 
     # One gate for all, or one an example, along the steps.
     along = opened if opened.ndim == 0 else opened[..., None]
-    log_odds = log_p_y - log_rest + params["rival"][0] * rival
+    log_odds = log_p_y - log_rest + RIVAL_SIZE * params["rival"][0] * rival
     steps = jnp.sum(passing(along, before, after) * 4 * width * ahead(log_odds), axis=-1)
     value = steps - passing(opened, 1, log_loss) * log_p_y + passing(opened, low, high) * smoothing
 

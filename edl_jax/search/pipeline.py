@@ -156,7 +156,8 @@ def evolve(
     state, generation = evolution.init(init_key), 0
     restored = restore(state)
     state, done = (state, 0) if restored is None else (restored, int(restored.generation))
-    for size in chunk_sizes(config.num_generations):
+    longest = 1 if config.objective.rehearsal > 0 else 50  # seconds a generation, or many a second
+    for size in chunk_sizes(config.num_generations, longest):
         generation += size
         if generation <= done:
             continue

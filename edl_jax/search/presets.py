@@ -1,9 +1,9 @@
 """A whole search as options, and the named ones; nothing here imports JAX."""
 
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Any, Literal
 
-from edl_jax.config import EvolutionConfig, ObjectiveConfig
+from edl_jax.config import EvolutionConfig, ObjectiveConfig, RehearsalConfig
 from edl_jax.errors import require_int
 from edl_jax.runs.options import ClusterOptions
 
@@ -31,6 +31,17 @@ class PretrainConfig(ClusterOptions, EvolutionConfig):
         require_int("seed", self.seed, 0, 2**31 - 1)
 
 
+# Ranking is the prior, at several numbers of classes; what counts is rehearsal.
+_REHEARSED: Any = {
+    "network": "monotone",
+    "width": 3,
+    "population_size": 16,
+    "batch_size": 512,
+    "more_classes": (2, 100, 1000),
+    "step_size": 0.3,
+    "final_step_size": 0.06,
+    "objective": ObjectiveConfig(clean_ranking=0.1, proper_ranking=0.0, rehearsal=10.0),
+}
 PRESETS: dict[str, PretrainConfig] = {
     "base": PretrainConfig(),
     "quick": PretrainConfig(
@@ -46,11 +57,20 @@ PRESETS: dict[str, PretrainConfig] = {
     ),
     "robust": PretrainConfig(
         preset="robust",
-        population_size=32,
-        num_generations=300,
-        num_restarts=8,
-        objective=ObjectiveConfig(
-            noisy_ranking=8.0, trainability=1.0, label_noise=0.8, margin=0.002
+        **_REHEARSED,
+        num_generations=40,
+        rehearsal=RehearsalConfig(
+            regimes=(
+                "middle_clean",
+                "long_noisy",
+                "hard_clean",
+                "hard_noisy",
+                "adam_noisy",
+                "two_noisy",
+                "many_clean",
+                "many_noisy",
+            ),
+            num_tasks=2,
         ),
     ),
 }

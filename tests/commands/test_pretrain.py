@@ -330,8 +330,8 @@ def test_the_presets_are_what_their_names_say():
 
     assert (presets["paper"].network, presets["paper"].mutation) == ("concat", "chaotic")
     assert presets["paper"].objective.proper_ranking == 0
-    assert presets["robust"].objective.noisy_ranking > 0
-    assert presets["robust"].objective.trainability > 0
+    assert presets["robust"].objective.rehearsal > 0
+    assert {"long_noisy", "many_noisy", "two_noisy"} <= {*presets["robust"].rehearsal.regimes}
     quick, base = presets["quick"], presets["base"]
     assert quick.population_size * quick.num_generations < (
         base.population_size * base.num_generations / 3

@@ -155,7 +155,7 @@ def monotone_loss(params, logits, label, context):
 
     step = 1e-5
     slope = (at_chance(-step) - at_chance(step)) / (2 * step)
-    log_odds = log_p[label] - log_rest + params["rival"][0] * rival
+    log_odds = log_p[label] - log_rest + 4.0 * params["rival"][0] * rival
     value = shape(log_p[label], log_odds, smoothing, gate(context))
     return value * (1 - 1 / num_classes) / slope
 
