@@ -39,11 +39,11 @@ _LEAST_SLOPE = 1e-30
 _SIZES_AND_STARTS = {
     "gate/threshold": (1, 0.0, 0.5),
     "gate/weights": (3, (1.0, 0.0, 0.2), 0.3),
-    "log_loss/after": (1, -2.5, 1.0),
+    "log_loss/after": (1, -4.0, 0.5),
     "rival": (1, -0.5, 0.3),
     "smoothing": (2, -0.5, 0.5),
-    "steps/after": (None, -0.3, 0.7),
-    "steps/before": (None, -2.0, 0.7),
+    "steps/after": (None, 0.3, 0.5),
+    "steps/before": (None, -1.0, 0.7),
     "steps/place": (None, 0.0, 0.7),
     "steps/relative": (None, 0.0, 0.7),
     "steps/width": (None, 1.2, 0.7),
@@ -51,7 +51,7 @@ _SIZES_AND_STARTS = {
 
 
 def init(key: jax.Array, num_steps: int) -> dict[str, jax.Array]:
-    """Random parameters: near cross-entropy at first, another shape behind a gate somewhere.
+    """Random parameters: cross-entropy at first, and bounded behind a gate about half way.
 
     Returns:
       Float32 arrays by name, of as many entries as there are steps, numbers of the context, or

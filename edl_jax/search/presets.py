@@ -58,7 +58,7 @@ PRESETS: dict[str, PretrainConfig] = {
     "robust": PretrainConfig(
         preset="robust",
         **_REHEARSED,
-        num_generations=40,
+        num_generations=50,
         rehearsal=RehearsalConfig(
             regimes=(
                 "middle_clean",
