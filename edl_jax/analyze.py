@@ -46,12 +46,13 @@ def command(args: list[str] | None = None) -> None:
     from rich.table import Table
 
     from edl_jax import plots
+    from edl_jax.losses.context import at_stages
     from edl_jax.losses.learned import resolve_loss
     from edl_jax.objective.certificates import CERTIFICATE_TITLES, certify
     from edl_jax.objective.properties import PROPERTY_TITLES, measure_properties
 
     sources = list(dict.fromkeys(config.losses))
-    losses = dict(zip(distinct_names(sources), map(resolve_loss, sources), strict=True))
+    losses = at_stages(dict(zip(distinct_names(sources), map(resolve_loss, sources), strict=True)))
     if config.output_dir is not None:
         try:
             config.output_dir.mkdir(parents=True, exist_ok=True)

@@ -74,7 +74,9 @@ def convergence(history: Iterable[Row], path: str | Path) -> None:
         for name, label in (("mean_fitness", "population mean"), ("best_fitness", "best")):
             generations, values = search_curve(history, name)
             left.plot(generations, values, label=label, linewidth=1)
-        left.set(xlabel="generation", ylabel="fitness (soft)", yscale="log")
+        # That of a rehearsing search is below 0 where its losses are ahead of cross-entropy.
+        scale = "log" if left.dataLim.ymin > 0 else "linear"
+        left.set(xlabel="generation", ylabel="fitness (soft)", yscale=scale)
         left.legend()
         generations, percent = search_curve(history, "held_out_discordance", factor=100)
         percent = np.maximum(percent, 1e-3)

@@ -125,6 +125,7 @@ def _run(
     from rich.table import Table
 
     from edl_jax import plots
+    from edl_jax.losses.context import at_stages
     from edl_jax.losses.learned import ARTIFACT
     from edl_jax.runs import checkpoint, tensorboard
     from edl_jax.runs.environment import environment
@@ -164,7 +165,7 @@ def _run(
         front.write(run.path, members)
     history = thinned(run.history(), config.num_generations)
     plots.convergence(list(history), run.path / "convergence.png")
-    plots.loss_shape({"evolved": loss}, run.path / "loss_shape.png", config.num_classes)
+    plots.loss_shape(at_stages({"evolved": loss}), run.path / "loss_shape.png", config.num_classes)
     failures = count_failures(run.history(), config.num_restarts * config.population_size)
     summary = run.finish(environment(), seed=config.seed, **figures, **failures)
     checkpoint.remove(run.path)

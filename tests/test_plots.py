@@ -22,6 +22,7 @@ HISTORIES = {
     "usual": [row(1), row(2, held_out_discordance=0.1), row(3, held_out_discordance=0.05)],
     "one generation": [row(1, held_out_discordance=0.4)],
     "perfect": [row(1, best_fitness=0.0), row(2, held_out_discordance=0.0, best_fitness=0.0)],
+    "ahead of cross-entropy": [row(1), row(2, best_fitness=-0.5, mean_fitness=-0.2)],
     "some failed": [row(1, best_fitness=None, mean_fitness=None), row(2, held_out_discordance=0.3)],
     "all failed": [row(1, best_fitness=None, mean_fitness=None, held_out_discordance=0.5)],
 }

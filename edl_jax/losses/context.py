@@ -5,12 +5,41 @@ apart is when they are learned. So a loss may read, besides a prediction and its
 numbers about all examples of the call. They have no gradient and no state, and need no schedule.
 """
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from edl_jax.losses.arguments import Examples, read_examples
-from edl_jax.losses.base import Axis, Context
+from edl_jax.losses.base import Axis, Context, Loss
+
+# As numbers, since an array would start JAX at import.
+STAGES = {
+    "early": (0.0, 0.0, 0.0),
+    "late": (0.9, 0.6, 0.9),
+}
+"""Before training, and where a network is sure of itself though 40 % of its labels are wrong."""
+
+
+def at_stages(losses: Mapping[str, Loss]) -> dict[str, Loss]:
+    """``losses`` with each that reads a context as two, ``NAME, early`` and ``NAME, late``.
+
+    For whoever looks at a loss outside of a training run, where no batch has a context of its own.
+
+    >>> from edl_jax.losses import LOSSES
+    >>> list(at_stages({name: LOSSES[name] for name in ("gce", "gate")}))
+    ['gce', 'gate, early', 'gate, late']
+    """
+    found: dict[str, Loss] = {}
+    for name, loss in losses.items():
+        if getattr(loss, "reads_context", False):
+            for stage, numbers in STAGES.items():
+                context = Context(*(jnp.float32(number) for number in numbers))
+                found[f"{name}, {stage}"] = jax.tree_util.Partial(loss, context=context)
+        else:
+            found[name] = loss
+    return found
 
 
 def batch_context(

@@ -102,13 +102,18 @@ class LearnedLoss:
         absent = jnp.where(jnp.any(present, axis=-1, keepdims=True), -jnp.inf, 0.0)
         finite = jnp.where(present, examples.logits, absent.astype(examples.logits.dtype))
         network = self.spec.build()
-        if network.reads_context and context is None:
+        if self.reads_context and context is None:
             context = examples_context(examples)
         params = jax.tree.map(lambda weight: weight.astype(finite.dtype), self.params)
         one = partial(network.apply, params, context=context)
         by_label = every_label(one, finite) if examples.ids is None else one(finite, examples.ids)
         losses = examples.reduce(by_label)
         return self.scale.astype(losses.dtype) * losses
+
+    @property
+    def reads_context(self) -> bool:
+        """Whether it depends on how far training has come."""
+        return self.spec.build().reads_context
 
     def __repr__(self) -> str:
         spec, config = self.spec, self.provenance.get("config")

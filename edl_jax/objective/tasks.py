@@ -80,7 +80,7 @@ REGIMES: dict[str, Regime] = {
     "convolutional_noisy": Regime(200, 0.4, student="convolutional", num_inputs=64, num_train=1024),
     "adam_noisy": Regime(400, 0.4, optimizer="adam", learning_rate=0.003, batch_size=64),
     "many_clean": Regime(300, num_classes=100, num_clusters=1, num_train=2048, imbalance=1.0),
-    "many_noisy": Regime(300, 0.4, num_classes=100, num_clusters=1, num_train=2048),
+    "many_noisy": Regime(300, 0.4, num_classes=100, num_clusters=1, num_train=2048, imbalance=1.0),
     "two_noisy": Regime(400, 0.4, num_classes=2, num_clusters=6),
     "class_noisy": Regime(400, 0.3, "class", num_classes=20, batch_size=128),
     "instance_noisy": Regime(400, 0.3, "instance", imbalance=1.0),

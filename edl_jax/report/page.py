@@ -10,6 +10,8 @@ from string import Template
 
 import plotly.offline
 
+from edl_jax.losses.base import Loss
+from edl_jax.losses.context import at_stages
 from edl_jax.losses.handmade import LOSSES
 from edl_jax.losses.learned import LearnedLoss, load_loss
 from edl_jax.objective.properties import PROPERTY_TITLES, measure_properties
@@ -125,32 +127,38 @@ def _everything(run: Run) -> str:
 def _searches(
     runs: Sequence[PretrainRun], losses: Mapping[str, LearnedLoss], cards: Cards
 ) -> Iterator[str]:
-    classes = {name: loss.spec.num_classes for name, loss in losses.items()}
+    staged = [(run, at_stages({run.name: losses[run.name]})) for run in runs]
+    shapes = {name: loss for _, stages in staged for name, loss in stages.items()}
+    classes = {name: losses[run.name].spec.num_classes for run, stages in staged for name in stages}
     yield "<h2>Convergence of the search</h2>"
     yield cards.grid(convergence(runs))
     yield "<h2>The evolved loss</h2>"
-    yield cards.grid(profiles(losses, classes))
-    surfaces = surface(losses, classes)
+    yield cards.grid(profiles(shapes, classes))
+    surfaces = surface(shapes, classes)
     if surfaces is not None:
         yield cards.grid([surfaces])
-    yield _properties(runs, losses)
+    yield _properties([run for run, stages in staged for _ in stages], losses, shapes)
     chaos = list(diagnostics(runs))
     if chaos:
         yield "<h2>The chaotic mutation</h2>"
         yield cards.grid(chaos)
 
 
-def _properties(runs: Sequence[PretrainRun], losses: Mapping[str, LearnedLoss]) -> str:
-    """Figures of each search, and measured properties of its loss, beside cross-entropy's."""
+def _properties(
+    runs: Sequence[PretrainRun], losses: Mapping[str, LearnedLoss], shapes: Mapping[str, Loss]
+) -> str:
+    """Figures of each search, and measured properties of its loss, beside cross-entropy's.
+
+    A column a shape, with the run that it is of.
+    """
     # A concat loss takes no other number; the others need not be measured at thousands.
+    specs = [losses[run.name].spec for run in runs]
     classes = [
-        loss.spec.num_classes
-        if loss.spec.name == "concat"
-        else min(loss.spec.num_classes, _MOST_CLASSES)
-        for loss in losses.values()
+        spec.num_classes if spec.name == "concat" else min(spec.num_classes, _MOST_CLASSES)
+        for spec in specs
     ]
     columns = [measure_properties(LOSSES["cross_entropy"], classes[0])]
-    columns += [measure_properties(of, k) for of, k in zip(losses.values(), classes, strict=True)]
+    columns += [measure_properties(of, k) for of, k in zip(shapes.values(), classes, strict=True)]
     known = [run.summary for run in runs]
     rows = [
         [
@@ -166,7 +174,7 @@ def _properties(runs: Sequence[PretrainRun], losses: Mapping[str, LearnedLoss]) 
         [label, *(as_text(getattr(of, name)) for of in columns)]
         for name, label in PROPERTY_TITLES.items()
     ]
-    head = ["property", "cross-entropy", *losses]
+    head = ["property", "cross-entropy", *shapes]
     return table(head, rows, "Figures of the search, and properties of the loss", numbers=True)
 
 

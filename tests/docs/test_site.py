@@ -73,11 +73,10 @@ def test_the_table_of_presets_is_theirs():
         cells = values.split(" | ")
         if len(cells) == 6:
             said |= dict.fromkeys(re.findall(r"\w+", names), cells)
-    weights = ("clean_ranking", "noisy_ranking", "proper_ranking", "trainability")
+    weights = ("clean_ranking", "noisy_ranking", "proper_ranking", "trainability", "rehearsal")
     assert said == {
         name: [
             *(f"{getattr(preset.objective, weight):g}" for weight in weights),
-            f"{preset.objective.label_noise:g}" if preset.objective.noisy_ranking else "–",
             f"{preset.objective.margin:g}",
         ]
         for name, preset in PRESETS.items()

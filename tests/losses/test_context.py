@@ -12,7 +12,7 @@ import pytest
 
 import edl_jax
 from edl_jax.losses.base import Context
-from edl_jax.losses.context import batch_context
+from edl_jax.losses.context import STAGES, at_stages, batch_context
 from edl_jax.losses.handmade import LOSSES, variant
 from edl_jax.losses.learned import SHIPPED, LearnedLoss
 from edl_jax.losses.networks import NetworkSpec
@@ -201,7 +201,7 @@ ON_DEVICES = """
 import jax, numpy as np
 from functools import partial
 from jax.sharding import NamedSharding, PartitionSpec as P
-from edl_jax.losses.context import batch_context
+from edl_jax.losses.context import STAGES, at_stages, batch_context
 from tests.losses.test_context import batch, monotone_loss
 
 logits, labels = batch(size=24)
@@ -234,3 +234,14 @@ def test_on_several_devices_the_context_is_that_of_the_whole_batch():
         "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
     }
     subprocess.run([sys.executable, "-c", ON_DEVICES], env=environment, check=True)
+
+
+def test_a_loss_that_reads_a_context_is_looked_at_early_and_late():
+    logits, labels = batch()
+    found = at_stages({"mine": monotone_loss(), "gce": LOSSES["gce"]})
+
+    assert list(found) == ["mine, early", "mine, late", "gce"]
+    assert found["gce"] is LOSSES["gce"]
+    for stage, numbers in STAGES.items():
+        given = monotone_loss()(logits, labels, context=Context(*map(jnp.float32, numbers)))
+        np.testing.assert_array_equal(found[f"mine, {stage}"](logits, labels), given)
