@@ -53,7 +53,7 @@ class LearnedLoss:
     LearnedLoss(symmetric, width 16, 10 classes, preset base)
     >>> loss(jnp.array([[2.0, 0.0, 1.0]]), jnp.array([0])).shape
     (1,)
-    >>> both = jax.tree.map(lambda *leaves: jnp.stack(leaves), loss, load_loss("edl-robust"))
+    >>> both = jax.tree.map(lambda *leaves: jnp.stack(leaves), loss, load_loss("edl-robust-1"))
     >>> logits, labels = jnp.zeros((8, 10)), jnp.arange(8)
     >>> jax.vmap(lambda one: one(logits, labels))(both).shape
     (2, 8)
