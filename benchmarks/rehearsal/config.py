@@ -28,8 +28,8 @@ LOSSES = (
     "gate:threshold=0.5",
     "gate:threshold=0.2",
     "gate:q=1",
-    "edl-base-1",
-    "edl-robust-1",
+    "edl-base",
+    "edl-robust",
     "gated-edl-robust",
 )
 CHOOSING, SHOWN = LOSSES[::2], LOSSES[1::2]
@@ -42,7 +42,7 @@ class RehearsalBenchmarkConfig:
     """Train students on synthetic tasks, and classifiers on real images, with many losses."""
 
     losses: tuple[str, ...] = LOSSES
-    """Losses by name or path; gated-edl-robust passes from cross-entropy to edl-robust-1."""
+    """Losses by name or path; gated-edl-robust passes from cross-entropy to edl-robust."""
     regimes: tuple[str, ...] = REGIMES
     """Regimes of rehearsal."""
     kinds: tuple[str, ...] = KINDS

@@ -26,8 +26,6 @@ from edl_jax.losses.scale import descent_scale
 
 ARTIFACT = "loss.npz"
 SHIPPED = ("edl-base", "edl-robust")
-EARLIER = ("edl-base-1", "edl-robust-1")  # what these names stood for before
-NAMED = (*SHIPPED, *EARLIER)
 MAX_WIDTH, MAX_CLASSES = 4096, 1_000_000
 
 
@@ -53,7 +51,7 @@ class LearnedLoss:
     LearnedLoss(symmetric, width 16, 10 classes, preset base)
     >>> loss(jnp.array([[2.0, 0.0, 1.0]]), jnp.array([0])).shape
     (1,)
-    >>> both = jax.tree.map(lambda *leaves: jnp.stack(leaves), loss, load_loss("edl-robust-1"))
+    >>> both = jax.tree.map(lambda *leaves: jnp.stack(leaves), loss, load_loss("edl-robust"))
     >>> logits, labels = jnp.zeros((8, 10)), jnp.arange(8)
     >>> jax.vmap(lambda one: one(logits, labels))(both).shape
     (2, 8)
@@ -175,13 +173,13 @@ def load_loss(source: str | Path) -> LearnedLoss:
     """Load a learned loss.
 
     Args:
-      source: a shipped loss's name (``"edl-base"``; ``"edl-base-1"`` is the first one of that
-        name), an artifact's path, or a run directory of ``python -m edl_jax.pretrain``.
+      source: a shipped loss's name (``"edl-base"``), an artifact's path, or a run directory of
+        ``python -m edl_jax.pretrain``.
 
     Raises:
       EdlError: there is no such loss, or the file is not a sound learned loss.
     """
-    if str(source) in NAMED:
+    if str(source) in SHIPPED:
         with as_file(files("edl_jax.losses").joinpath("shipped", f"{source}.npz")) as path:
             return _read(path)
     path = user_path(source)
@@ -240,9 +238,9 @@ def resolve_loss(source: str | Path) -> FullLoss:
         return LOSSES[str(source)]
     if str(source).partition(":")[0] in LOSSES:
         return variant(str(source))
-    if not path_exists(user_path(source)) and str(source) not in NAMED:
+    if not path_exists(user_path(source)) and str(source) not in SHIPPED:
         names = ", ".join((*SHIPPED, *LOSSES))
-        meant = did_you_mean(str(source), (*NAMED, *LOSSES))
+        meant = did_you_mean(str(source), (*SHIPPED, *LOSSES))
         raise EdlError(
             f"loss {source}: expected one of {names}, or the path of a learned loss{meant}"
         )

@@ -14,7 +14,7 @@ class PretrainConfig(ClusterOptions, EvolutionConfig):
 
     preset: Literal["base", "paper", "quick", "robust"] = "base"
     """Defaults of all other options: base (clean labels), paper (the paper's form: concat network,
-    chaotic ES), quick (a look in seconds), robust (noisy labels)."""
+    chaotic ES), quick (a look in seconds), robust (clean and noisy labels, by rehearsal)."""
     num_restarts: int = 1
     """Independent searches side by side; of several losses the one is kept whose small students,
     trained on synthetic tasks (see rehearsal), do best."""
@@ -58,7 +58,7 @@ PRESETS: dict[str, PretrainConfig] = {
     "robust": PretrainConfig(
         preset="robust",
         **_REHEARSED,
-        num_generations=50,
+        num_generations=40,
         rehearsal=RehearsalConfig(
             regimes=(
                 "middle_clean",
