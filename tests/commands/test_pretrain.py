@@ -314,8 +314,16 @@ def test_a_closed_pipe_neither_stops_a_search_nor_loses_its_loss(run, tmp_path):
 @pytest.mark.parametrize("name", pretrain.PRESETS)
 def test_every_preset_is_a_search_that_runs(name):
     preset = pretrain.PRESETS[name]
+    rehearsal = dataclasses.replace(
+        preset.rehearsal, regimes=preset.rehearsal.regimes[:1], num_tasks=1, rates=(1.0,)
+    )
     config = dataclasses.replace(
-        pretrain.evolution_config(preset), population_size=8, batch_size=32, width=4, num_classes=3
+        pretrain.evolution_config(preset),
+        population_size=8,
+        batch_size=32,
+        width=4,
+        num_classes=3,
+        rehearsal=rehearsal,
     )
     evolution = engine.make_evolution(config)
     # This key's generator compiles in a fraction of the time of the default one's.
