@@ -320,7 +320,7 @@ def test_every_preset_is_a_search_that_runs(name):
     config = dataclasses.replace(
         pretrain.evolution_config(preset),
         population_size=8,
-        batch_size=32,
+        batch_size=64,
         width=4,
         num_classes=3,
         rehearsal=rehearsal,
