@@ -261,7 +261,7 @@ def test_overwriting_leaves_nothing_of_the_run_before(run, tmp_path):
 def test_candidates_and_generations_that_fail_are_reported(tmp_path, monkeypatch, capsys):
     """Of the first generations none has a finite fitness, and the log has no NaN."""
 
-    def failing(config):
+    def failing(config, **given):
         objective = engine.make_objective(config)
         dead = objective._replace(
             sample=lambda key: (objective.sample(key), jax.random.uniform(key)),
@@ -270,7 +270,7 @@ def test_candidates_and_generations_that_fail_are_reported(tmp_path, monkeypatch
                 objective.evaluate(loss, problem[0])[1],
             ),
         )
-        return engine.make_evolution(config, dead)
+        return engine.make_evolution(config, dead, **given)
 
     monkeypatch.setattr(pipeline, "make_evolution", failing)
     pretrain.command(arguments(3, tmp_path / "run"))
