@@ -34,8 +34,9 @@ class TransferLossesConfig:
     """Train with each loss at its own best learning rate, on clean and on noisy labels."""
 
     setting: str = "fashion-mlp"
-    """Training problem: fashion-mlp, fashion-resnet8, cifar-resnet8, cifar-resnet8-long or
-    cifar-resnet20."""
+    """Training problem: fashion-mlp, fashion-two (two classes), fashion-adamw, fashion-batch8,
+    fashion-batch32, fashion-batch1024, fashion-resnet8, cifar-resnet8, cifar-resnet8-long,
+    cifar-resnet20, or clinc-mlp (150 classes of text)."""
     losses: tuple[str, ...] = LOSSES
     """Losses to compare, by name or path; the first one is the reference. taylor-base,
     taylor-robust, random-network and best-random-network are evolved or drawn on the spot."""
@@ -47,7 +48,8 @@ class TransferLossesConfig:
     jobs: int = 1
     """Losses that are trained with at the same time, each on its share of the processors."""
     data_dir: Path | None = None
-    """Directory of prepared tfds data sets; tfds' own default."""
+    """Directory of prepared tfds data sets, tfds' own by default; for clinc-mlp that of
+    clinc150.npz."""
     output: Path | None = None
     """Results file; benchmarks/results/transfer_losses.json, or with --quick one in runs/."""
     quick: bool = False
