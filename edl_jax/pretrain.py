@@ -69,12 +69,12 @@ def _start(config: PretrainConfig) -> "LearnedLoss | None":
     """The loss to evolve further; its path means what it meant where the run began."""
     if config.start is None:
         return None
-    from edl_jax.losses.learned import SHIPPED, load_loss
+    from edl_jax.losses.learned import NAMES, load_loss
     from edl_jax.search.pipeline import require_start
 
     begun = working_dir(config.output_dir) if config.resume and config.output_dir else Path()
     there = begun / user_path(config.start)
-    named = config.start in SHIPPED or not path_exists(there)
+    named = config.start in NAMES or not path_exists(there)
     loss = load_loss(config.start if named else there)
     require_start(loss, evolution_config(config), config.start)
     return loss

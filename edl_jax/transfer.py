@@ -92,7 +92,7 @@ def command(args: list[str] | None = None) -> None:
     settle(config.model)
 
     from edl_jax.losses.handmade import LOSSES
-    from edl_jax.losses.learned import SHIPPED, resolve_loss
+    from edl_jax.losses.learned import NAMES, resolve_loss
     from edl_jax.training.comparison import require_fit
     from edl_jax.training.prepared import load
 
@@ -104,7 +104,7 @@ def command(args: list[str] | None = None) -> None:
         return there if path_exists(there) else Path(path)
 
     def named(loss: str) -> bool:
-        return loss in SHIPPED or loss.partition(":")[0] in LOSSES
+        return loss in NAMES or loss.partition(":")[0] in LOSSES
 
     losses = {name: resolve_loss(name if named(name) else located(name)) for name in config.loss}
     dataset = load(config.dataset, config.data_dir and located(config.data_dir))

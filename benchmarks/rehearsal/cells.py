@@ -52,15 +52,15 @@ REAL = {
 
 
 def gated_edl_robust(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """The gate of :func:`edl_jax.losses.noise_robust.gate` with edl-robust behind it."""
+    """The gate of :func:`edl_jax.losses.noise_robust.gate` with edl-robust-1 behind it."""
     opened = jax.nn.sigmoid((batch_context(logits, labels).confidence - 0.35) / 0.03)
-    before, after = LOSSES["cross_entropy"](logits, labels), load_loss("edl-robust")(logits, labels)
+    before, after = LOSSES["cross_entropy"](logits, labels), load_loss("edl-robust-1")(logits, labels)
     return (1 - opened) * before + opened * after
 
 
 def resolve(name: str) -> Loss | FullLoss:
     """A loss by its name."""
-    return gated_edl_robust if name == "gated-edl-robust" else resolve_loss(name)
+    return gated_edl_robust if name == "gated-edl-robust-1" else resolve_loss(name)
 
 
 class Cell(NamedTuple):

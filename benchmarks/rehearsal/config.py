@@ -28,9 +28,9 @@ LOSSES = (
     "gate:threshold=0.5",
     "gate:threshold=0.2",
     "gate:q=1",
-    "edl-base",
-    "edl-robust",
-    "gated-edl-robust",
+    "edl-base-1",
+    "edl-robust-1",
+    "gated-edl-robust-1",
 )
 CHOOSING, SHOWN = LOSSES[::2], LOSSES[1::2]
 """The losses with which regimes of rehearsal are chosen, and those on which they are shown."""
@@ -42,7 +42,8 @@ class RehearsalBenchmarkConfig:
     """Train students on synthetic tasks, and classifiers on real images, with many losses."""
 
     losses: tuple[str, ...] = LOSSES
-    """Losses by name or path; gated-edl-robust passes from cross-entropy to edl-robust."""
+    """Losses by name or path; gated-edl-robust-1 passes from cross-entropy to
+    edl-robust-1."""
     regimes: tuple[str, ...] = REGIMES
     """Regimes of rehearsal."""
     kinds: tuple[str, ...] = KINDS

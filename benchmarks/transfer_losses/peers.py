@@ -25,7 +25,7 @@ from edl_jax.search.pipeline import evolve
 # descends at all is part of drawing it.
 MAX_DRAWS = 64
 
-# The searches of edl-base and edl-robust; the second had eight of them side by side.
+# The searches of edl-base-1 and edl-robust-1; the second had eight of them side by side.
 BASE = EvolutionConfig()
 ROBUST = EvolutionConfig(
     population_size=32,

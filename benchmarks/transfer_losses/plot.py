@@ -19,7 +19,7 @@ from benchmarks.transfer_losses.summary import (
 )
 from edl_jax import plots
 from edl_jax.losses.handmade import LOSSES
-from edl_jax.losses.learned import SHIPPED
+from edl_jax.losses.learned import NAMES
 
 Style = dict[str, Any]
 
@@ -27,6 +27,8 @@ HIGHLIGHTED: dict[str, Style] = {
     REFERENCE: {"color": "black", "linestyle": "--"},
     "edl-base": {"color": "tab:blue"},
     "edl-robust": {"color": "tab:orange"},
+    "edl-base-1": {"color": "tab:blue", "linestyle": ":"},
+    "edl-robust-1": {"color": "tab:orange", "linestyle": ":"},
 }
 OTHER: Style = {"color": "0.75", "linewidth": 1, "markersize": 3, "zorder": 1}
 PROTOCOLS = {"unaware": "rate chosen on clean labels", "aware": "rate chosen for the noise"}
@@ -106,7 +108,7 @@ def draw_differences(lines: Sequence[Line], path: Path) -> None:
 def _panel(axis: Axes, members: Sequence[Line]) -> None:
     means = np.array([line["difference"] for line in members])
     bounds = np.array([line["interval"] for line in members]).T
-    colors = ["tab:blue" if line["loss"] in SHIPPED else "0.5" for line in members]
+    colors = ["tab:blue" if line["loss"] in NAMES else "0.5" for line in members]
     places = np.arange(len(members))
     axis.hlines(places, bounds[0], bounds[1], colors=colors)
     axis.scatter(means, places, c=colors, s=14, zorder=3)

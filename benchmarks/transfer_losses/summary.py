@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.common.results_file import Row
 from benchmarks.transfer_losses.settings import PROBLEM, SETTING
 from edl_jax.losses.handmade import LOSSES
-from edl_jax.losses.learned import SHIPPED
+from edl_jax.losses.learned import EARLIER, SHIPPED
 from edl_jax.statistics import bootstrap_interval
 
 REFERENCE = "cross_entropy"
@@ -61,7 +61,8 @@ def summarise(rows: Sequence[Row]) -> list[Line]:
             of_best = losses[best] if best else {}
             line["from_best"], line["from_best_interval"] = _paired(seeds, of_best)
             lines.append(line)
-    order = {name: i for i, name in enumerate(dict.fromkeys((REFERENCE, *SHIPPED, *LOSSES)))}
+    names = dict.fromkeys((REFERENCE, *SHIPPED, *EARLIER, *LOSSES))
+    order = {name: i for i, name in enumerate(names)}
     last = len(order)
     lines.sort(key=lambda line: (place(line), order.get(line["loss"], last)))
     return lines

@@ -25,7 +25,7 @@ from benchmarks.transfer_losses.summary import (
     shortened,
     summarise,
 )
-from edl_jax.losses.learned import SHIPPED, load_loss
+from edl_jax.losses.learned import NAMES, SHIPPED, load_loss
 
 
 def headline(lines: Iterable[Line]) -> str:
@@ -166,7 +166,7 @@ def scales(lines: Sequence[Line]) -> str:
     members = [x for x in most_compared(lines) if x["protocol"] == "aware"]
     reference = {place(x): x["learning_rate"] for x in members if x["loss"] == REFERENCE}
     for line in members:
-        if line["loss"] in SHIPPED:
+        if line["loss"] in NAMES:
             scale, rate = float(load_loss(line["loss"]).scale), line["learning_rate"]
             rows.append(
                 [

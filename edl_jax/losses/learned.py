@@ -26,6 +26,8 @@ from edl_jax.losses.scale import descent_scale
 
 ARTIFACT = "loss.npz"
 SHIPPED = ("edl-base", "edl-robust")
+EARLIER = ("edl-base-1", "edl-robust-1")  # the first generation
+NAMES = (*SHIPPED, *EARLIER)
 MAX_WIDTH, MAX_CLASSES = 4096, 1_000_000
 
 
@@ -179,13 +181,13 @@ def load_loss(source: str | Path) -> LearnedLoss:
     Raises:
       EdlError: there is no such loss, or the file is not a sound learned loss.
     """
-    if str(source) in SHIPPED:
+    if str(source) in NAMES:
         with as_file(files("edl_jax.losses").joinpath("shipped", f"{source}.npz")) as path:
             return _read(path)
     path = user_path(source)
     if not path_exists(path):
         raise EdlError(
-            f"{source}: no such loss; give one of {', '.join(SHIPPED)}, the path of an artifact, "
+            f"{source}: no such loss; give one of {', '.join(NAMES)}, the path of an artifact, "
             "or a run directory of pretrain"
         )
     if path.is_dir() and not (path / ARTIFACT).exists():
@@ -238,9 +240,9 @@ def resolve_loss(source: str | Path) -> FullLoss:
         return LOSSES[str(source)]
     if str(source).partition(":")[0] in LOSSES:
         return variant(str(source))
-    if not path_exists(user_path(source)) and str(source) not in SHIPPED:
-        names = ", ".join((*SHIPPED, *LOSSES))
-        meant = did_you_mean(str(source), (*SHIPPED, *LOSSES))
+    if not path_exists(user_path(source)) and str(source) not in NAMES:
+        names = ", ".join((*NAMES, *LOSSES))
+        meant = did_you_mean(str(source), (*NAMES, *LOSSES))
         raise EdlError(
             f"loss {source}: expected one of {names}, or the path of a learned loss{meant}"
         )

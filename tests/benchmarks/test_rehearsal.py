@@ -12,7 +12,7 @@ from benchmarks.rehearsal.config import LOSSES, RehearsalBenchmarkConfig
 from edl_jax.objective.tasks import Regime
 
 SMALL = RehearsalBenchmarkConfig(
-    losses=("cross_entropy", "gated-edl-robust"), regimes=("short_noisy",), kinds=("rehearsed",),
+    losses=("cross_entropy", "gated-edl-robust-1"), regimes=("short_noisy",), kinds=("rehearsed",),
     num_tasks=1,
 )  # fmt: skip
 
