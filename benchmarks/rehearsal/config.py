@@ -28,7 +28,7 @@ LOSSES = (
     "gate:threshold=0.5",
     "gate:threshold=0.2",
     "gate:q=1",
-    "edl-base-1",
+    "edl-base",
     "edl-robust-1",
     "gated-edl-robust-1",
 )

@@ -4,7 +4,7 @@ It is a sum of cross-entropy and of soft steps in the label's log-odds, with non
 so it does not rise as the label's probability grows and is least where that is 1. The weights pass
 from one set to another as the batch's context (:mod:`edl_jax.losses.context`) opens a gate:
 
-    L = N ((1 - g) L_before + g L_after),   g = sigmoid(30 (w . context - threshold)),  sum |w| = 1
+    L = N ((1 - g) L_before + g L_after),   g = sigmoid(150 (w . context - threshold)),  sum |w| = 1
     L_i = a_i (-log p_y) + sum_j b_ij 4 s_j sigmoid(-u_j) + e_i (smoothing - log K)
     u_j = (log p_y / (1 - p_y) + r_j log(K - 1) + d rival - t_j) / s_j
 
@@ -26,8 +26,8 @@ from jax.typing import ArrayLike
 from edl_jax.losses.base import Context
 from edl_jax.losses.features import LOG_RESOLUTION, MIN_LOG_PROB, log_probs, log_rival
 
-# How sharp the gate is: it opens over about 0.1 of a context's range.
-GATE_SHARPNESS = 30.0
+# How sharp the gate is: it opens over about 0.02 of a context's range.
+GATE_SHARPNESS = 150.0
 # Steps lie at log-odds of at most this size, and are at least this wide.
 MOST_LOG_ODDS, LEAST_WIDTH = 8.0, 0.5
 # The weights of smoothing and of the rival for a parameter of 1, so that one step size suits all.

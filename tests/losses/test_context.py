@@ -14,7 +14,7 @@ import edl_jax
 from edl_jax.losses.base import Context
 from edl_jax.losses.context import STAGES, at_stages, batch_context
 from edl_jax.losses.handmade import LOSSES, variant
-from edl_jax.losses.learned import SHIPPED, LearnedLoss
+from edl_jax.losses.learned import EARLIER, LearnedLoss
 from edl_jax.losses.networks import NetworkSpec
 from tests.losses import references
 from tests.losses.examples import STATIC
@@ -145,7 +145,7 @@ def test_there_is_no_gradient_through_the_context():
 
 def test_a_monotone_loss_reads_each_number_and_every_other_loss_ignores_them():
     logits, labels = batch()
-    losses = dict(STATIC) | {name: edl_jax.load_loss(name) for name in SHIPPED}
+    losses = dict(STATIC) | {name: edl_jax.load_loss(name) for name in EARLIER}
     for name in ("deepset", "concat", "taylor"):
         spec = NetworkSpec(name, 3, K)
         losses[name] = LearnedLoss(spec.build().init(jax.random.key(0)), jnp.float32(1.0), spec)

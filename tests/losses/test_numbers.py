@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edl_jax.losses.learned import SHIPPED, resolve_loss
+from edl_jax.losses.learned import EARLIER, resolve_loss
 from tests.losses.examples import STATIC
 from tests.losses.references import REFERENCES, handmade_loss, network_loss
 
-NAMES = (*STATIC, *SHIPPED)
+NAMES = (*STATIC, *EARLIER)
 every_loss = pytest.mark.parametrize("name", NAMES)
 LOADED = {name: resolve_loss(name) for name in NAMES}
 HALF = (jnp.float16, jnp.bfloat16)
@@ -181,5 +181,5 @@ def test_nothing_makes_a_nan_on_the_way():
     with jax.debug_nans(True):
         for name in NAMES:
             jax.grad(total)(logits, name, labels).block_until_ready()
-        for name in ("cross_entropy", *SHIPPED):
+        for name in ("cross_entropy", *EARLIER):
             jax.grad(total)(logits, name, np.eye(4, dtype=np.float32)[labels]).block_until_ready()

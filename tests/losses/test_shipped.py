@@ -6,12 +6,12 @@ import pytest
 from scipy.stats import kendalltau
 
 from edl_jax.losses.handmade import LOSSES
-from edl_jax.losses.learned import SHIPPED, load_loss
+from edl_jax.losses.learned import NAMES, load_loss
 from edl_jax.objective.properties import largest_rise, loss_profile
 from tests.losses.examples import call, gradient
 
 
-@pytest.fixture(scope="module", params=SHIPPED)
+@pytest.fixture(scope="module", params=NAMES)
 def shipped(request):
     return load_loss(request.param)
 
