@@ -2,9 +2,11 @@
 # # What did the shipped losses learn?
 #
 # `edl-base` was evolved to rank predictions by their wrongness, under certain and uncertain
-# labels. `edl-robust` was also to do so although labels are flipped. Neither has seen data. Here
-# both are looked at beside two hand-made losses: cross-entropy, and generalised cross-entropy
-# (GCE; Zhang and Sabuncu, arXiv 1805.07836), made for noisy labels.
+# labels. `edl-robust` was evolved by training small networks on synthetic tasks, some of them with
+# wrong labels, and its last settings were made by hand. It reads how training goes, so it is shown
+# twice: *early*, before training, and *late*, where a network is sure of itself though 40 % of its
+# labels are wrong. Both are looked at beside two hand-made losses: cross-entropy, and generalised
+# cross-entropy (GCE; Zhang and Sabuncu, arXiv 1805.07836), made for noisy labels.
 
 # %%
 from functools import partial
@@ -19,6 +21,7 @@ from IPython.display import Image, Markdown
 from edl_jax import plots
 from edl_jax.config import MixtureConfig
 from edl_jax.losses.base import every_label, log_softmax
+from edl_jax.losses.context import at_stages
 from edl_jax.losses.learned import resolve_loss
 from edl_jax.objective.properties import PROPERTY_TITLES, measure_properties, profile_logits
 from edl_jax.objective.ranking import rank_agreement, severities
@@ -28,7 +31,8 @@ from edl_jax.objective.terms import noisy_losses
 # %matplotlib inline
 plt.rcParams.update(plots.STYLE)
 
-losses = {name: resolve_loss(name) for name in ("cross_entropy", "gce", "edl-base", "edl-robust")}
+names = ("cross_entropy", "gce", "edl-base", "edl-robust")
+losses = at_stages({name: resolve_loss(name) for name in names})
 
 # %% [markdown]
 # ## The gradient in the true logit
@@ -48,10 +52,10 @@ def drawn(draw):
 drawn(plots.loss_shape)
 
 # %% [markdown]
-# `edl-base` lies close to cross-entropy. `edl-robust` pulls hardest in the middle, on undecided
-# examples, and lets go of those that contradict what the network has become sure of. GCE does so
-# too, but it is weak also where learning begins: at 0.1, the probability of each class before
-# training, its gradient is a fifth of cross-entropy's.
+# `edl-base` lies close to cross-entropy, and so does `edl-robust` early. Late it pulls hardest in
+# the middle, on undecided examples, and lets go of those that contradict what the network has
+# become sure of. GCE does so too, but always: it is weak also where learning begins. At 0.1, the
+# probability of each class before training, its gradient is a fifth of cross-entropy's.
 #
 # ## Three classes
 #
@@ -129,10 +133,9 @@ Markdown("\n".join(table))
 # order when labels are flipped. It is not quite the same: it pulls less at what is badly wrong,
 # and still pulls where the true class has 0.999.
 #
-# `edl-robust` found the trade that hand-made robust losses make: a nearly constant sum over the
-# labels (symmetry gap), so that flipped labels hardly disturb its order, bought with properness:
-# it calls for certainty where the truth is uncertain. GCE keeps the order still better. What
-# `edl-robust` has beside tolerance is a full-size gradient at the start of training. Its price is
-# in the first row of the ranking table and in the second and third of the last: it misjudges one
-# pair in twenty even under right labels, and for a few predictions the gradient points the wrong
-# way. Whether the trade pays is a question of training: [train_with_it](train_with_it.ipynb).
+# `edl-robust` makes the trade that hand-made robust losses make, but only where it pays. Early it
+# is nearly proper and loses its order under flipped labels, as cross-entropy does. Late its sum
+# over the labels is more nearly constant (symmetry gap), and flipped labels disturb its order less;
+# the price is properness: it calls for certainty where the truth is uncertain, and goes on pulling
+# at what is right already. GCE keeps the order better still, at any time. Whether the trade pays is
+# a question of training: [train_with_it](train_with_it.ipynb).

@@ -54,7 +54,10 @@ REAL = {
 def gated_edl_robust(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """The gate of :func:`edl_jax.losses.noise_robust.gate` with edl-robust-1 behind it."""
     opened = jax.nn.sigmoid((batch_context(logits, labels).confidence - 0.35) / 0.03)
-    before, after = LOSSES["cross_entropy"](logits, labels), load_loss("edl-robust-1")(logits, labels)
+    before, after = (
+        LOSSES["cross_entropy"](logits, labels),
+        load_loss("edl-robust-1")(logits, labels),
+    )
     return (1 - opened) * before + opened * after
 
 

@@ -42,8 +42,8 @@ class RehearsalBenchmarkConfig:
     """Train students on synthetic tasks, and classifiers on real images, with many losses."""
 
     losses: tuple[str, ...] = LOSSES
-    """Losses by name or path; gated-edl-robust-1 passes from cross-entropy to
-    edl-robust-1."""
+    """Losses by name or path; gated-edl-robust-1 passes from cross-entropy to the first
+    edl-robust."""
     regimes: tuple[str, ...] = REGIMES
     """Regimes of rehearsal."""
     kinds: tuple[str, ...] = KINDS

@@ -28,7 +28,7 @@ MIN_LOG_PROB = -1e6  # the log-probability of a class that is absent (logit -inf
 LOG_RESOLUTION = math.log(2.0**-24)  # the smallest log-probability that a network reads
 # Of the network monotone: its gate's sharpness, where its steps lie at the most, their least width,
 # and the weight of smoothing for a parameter of 1.
-GATE_SHARPNESS, MOST_LOG_ODDS, LEAST_WIDTH, SMOOTHING_SHARE, RIVAL_SIZE = 30.0, 8.0, 0.5, 0.2, 4.0
+GATE_SHARPNESS, MOST_LOG_ODDS, LEAST_WIDTH, SMOOTHING_SHARE, RIVAL_SIZE = 150.0, 8.0, 0.5, 0.2, 4.0
 
 
 class Context(NamedTuple):

@@ -48,12 +48,12 @@ class LearnedLoss:
       spec: which network.
       provenance_json: how it was made, as JSON text.
 
-    >>> loss = load_loss("edl-robust")
+    >>> loss = load_loss("edl-base")
     >>> loss
-    LearnedLoss(monotone, width 3, 10 classes, preset robust)
+    LearnedLoss(symmetric, width 16, 10 classes, preset base)
     >>> loss(jnp.array([[2.0, 0.0, 1.0]]), jnp.array([0])).shape
     (1,)
-    >>> both = jax.tree.map(lambda *leaves: jnp.stack(leaves), loss, load_loss("edl-base"))
+    >>> both = jax.tree.map(lambda *leaves: jnp.stack(leaves), loss, load_loss("edl-robust-1"))
     >>> logits, labels = jnp.zeros((8, 10)), jnp.arange(8)
     >>> jax.vmap(lambda one: one(logits, labels))(both).shape
     (2, 8)

@@ -37,8 +37,8 @@ _LEAST_WEIGHT = 1e-6  # in place of the sum of weights that are all 0
 _LEAST_SLOPE = 1e-30
 
 _SIZES_AND_STARTS = {
-    "gate/threshold": (1, 0.0, 0.5),
-    "gate/weights": (3, (1.0, 0.0, 0.2), 0.3),
+    "gate/threshold": (1, -2.2, 0.2),
+    "gate/weights": (3, (1.0, -1.0, 0.0), 0.15),
     "log_loss/after": (1, -4.0, 0.5),
     "rival": (1, -0.5, 0.3),
     "smoothing": (2, -0.5, 0.5),
@@ -51,7 +51,7 @@ _SIZES_AND_STARTS = {
 
 
 def init(key: jax.Array, num_steps: int) -> dict[str, jax.Array]:
-    """Random parameters: cross-entropy at first, and bounded behind a gate about half way.
+    """Random parameters: cross-entropy at first, and bounded where labels look wrong.
 
     Returns:
       Float32 arrays by name, of as many entries as there are steps, numbers of the context, or

@@ -129,7 +129,7 @@ def monotone_loss(params, logits, label, context):
 
     def gate(context):
         weights = params["gate/weights"] / np.abs(params["gate/weights"]).sum()
-        return sigmoid(30 * (np.dot(weights, context) - sigmoid(params["gate/threshold"][0])))
+        return sigmoid(150 * (np.dot(weights, context) - sigmoid(params["gate/threshold"][0])))
 
     log_p = log_probs(logits)
     others, num_classes = np.delete(log_p, label), len(log_p)

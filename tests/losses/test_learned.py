@@ -12,7 +12,14 @@ import edl_jax
 from edl_jax.errors import EdlError
 from edl_jax.losses.base import Context, every_label
 from edl_jax.losses.handmade import LOSSES
-from edl_jax.losses.learned import SHIPPED, LearnedLoss, load_loss, make_learned_loss, resolve_loss
+from edl_jax.losses.learned import (
+    EARLIER,
+    SHIPPED,
+    LearnedLoss,
+    load_loss,
+    make_learned_loss,
+    resolve_loss,
+)
 from edl_jax.losses.networks import NetworkSpec
 from edl_jax.losses.scale import descent_scale
 from tests.losses.examples import call, gradient
@@ -156,7 +163,7 @@ def test_losses_of_one_network_share_a_compilation():
 
 
 def test_losses_made_in_other_ways_are_one_tree_and_stacked_one_program():
-    base, robust = (load_loss(name) for name in SHIPPED)
+    base, robust = (load_loss(name) for name in EARLIER)
     assert base.provenance != robust.provenance
     assert jax.tree.structure(base) == jax.tree.structure(robust)
     assert hash(jax.tree.structure(base)) == hash(jax.tree.structure(robust))
@@ -178,7 +185,7 @@ def test_losses_made_in_other_ways_are_one_tree_and_stacked_one_program():
 
 
 def test_a_tree_keeps_the_provenance_of_the_first_loss_and_a_compiled_function_no_ones():
-    base, robust = (load_loss(name) for name in SHIPPED)
+    base, robust = (load_loss(name) for name in EARLIER)
 
     assert jax.tree.map(np.asarray, robust).provenance_json == robust.provenance_json
     mixed = jax.tree.map(lambda a, b: (a + b) / 2, robust, base)
@@ -299,7 +306,7 @@ def test_an_unknown_name_is_refused_with_what_would_do():
     ):
         load_loss("no-such")
     with pytest.raises(
-        EdlError, match="loss no-such: expected one of .*, edl-robust-1, cross_entropy, "
+        EdlError, match=r"loss no-such: expected one of .*, edl-robust-1, cross_entropy, "
     ):
         resolve_loss("no-such")
 

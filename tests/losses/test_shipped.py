@@ -77,3 +77,16 @@ def test_the_shipped_loss_says_how_it_was_made_and_is_small(shipped, tmp_path):
     assert provenance["figures"]["scale"] == pytest.approx(float(shipped.scale))
     shipped.save(tmp_path / "loss.npz")
     assert (tmp_path / "loss.npz").stat().st_size < 100_000
+
+
+def test_edl_robust_is_close_to_cross_entropy_until_its_gate_opens_and_then_lets_go():
+    """Under wrong labels a network is sure, and not of the labels that it is given."""
+    loss = load_loss("edl-robust")
+    labels = jnp.zeros(64, int)
+    unsure = jnp.zeros((64, 10)).at[:, 0].set(jnp.linspace(-1, 3, 64))
+    sure = jnp.zeros((64, 10)).at[jnp.arange(64), jnp.where(jnp.arange(64) < 36, 0, 1)].set(9.0)
+
+    early, late = gradient(loss, unsure, labels), gradient(loss, sure, labels)
+    assert np.all(np.asarray(early)[:16, 0] < -0.5)
+    # Under cross-entropy an example that looks mislabelled pulls with nearly 1.
+    assert np.all(np.abs(np.asarray(late)[36:, 0]) < 0.1)
