@@ -1,9 +1,10 @@
 # %% [markdown]
 # # Does the loss tolerate noisy labels?
 #
-# `edl-robust` was made without data: it reads from each batch how training goes, and lets go of
-# what looks mislabelled once a network is sure of itself but not of its labels. Here a small network learns from examples of which 40 % were given a random label, once with
-# cross-entropy and once with `edl-robust`, and is tested on examples whose labels are right.
+# `edl-robust` was made without data. It reads from each batch how training goes, and lets go of
+# what looks mislabelled once a network is sure, but not of its labels. Here a small network learns
+# from examples of which 40 % were given a random label, once with cross-entropy and once with
+# `edl-robust`, and is tested on examples whose labels are right.
 
 # %%
 import jax
