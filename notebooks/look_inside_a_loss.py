@@ -41,15 +41,15 @@ losses = at_stages({name: resolve_loss(name) for name in names})
 
 
 # %%
-def drawn(draw):
-    """The picture that ``draw`` makes of the losses, kept in memory."""
+def drawn(draw, shown):
+    """The picture that ``draw`` makes of some losses, kept in memory."""
     with TemporaryDirectory() as directory:
         path = Path(directory) / "picture.png"
-        draw(losses, path)
+        draw({name: losses[name] for name in shown}, path)
         return Image(path.read_bytes())
 
 
-drawn(plots.loss_shape)
+drawn(plots.loss_shape, losses)
 
 # %% [markdown]
 # `edl-base` lies close to cross-entropy, and so does `edl-robust` early. Late it pulls hardest in
@@ -64,7 +64,7 @@ drawn(plots.loss_shape)
 # matters how the rest is shared.
 
 # %%
-drawn(plots.simplex)
+drawn(plots.simplex, ("edl-robust, early", "edl-robust, late"))
 
 # %% [markdown]
 # ## Where the label is uncertain
