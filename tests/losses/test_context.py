@@ -21,17 +21,17 @@ from tests.losses.examples import STATIC
 
 K = 4
 SPEC = NetworkSpec("monotone", 3, K)
-FAR = Context(jnp.float32(0.5), jnp.float32(0.0), jnp.float32(0.4))
+FAR = Context(jnp.float32(0.35), jnp.float32(0.0), jnp.float32(0.1))
 context_of = jax.jit(batch_context, static_argnames="axis")
 
 
 @functools.cache
 def monotone_loss():
-    """A loss whose gate stands ajar, so that all of the context counts."""
+    """A loss whose gate stands ajar at FAR and in ``batch``, so that all of the context counts."""
     shapes = jax.eval_shape(SPEC.build().init, jax.random.key(0))
     rng = np.random.default_rng(0)
     params = {k: jnp.asarray(rng.normal(size=v.shape), jnp.float32) for k, v in shapes.items()}
-    params |= {"gate/weights": jnp.ones(3), "gate/threshold": jnp.full(1, -1.1)}
+    params |= {"gate/weights": jnp.ones(3), "gate/threshold": jnp.full(1, -1.73)}
     return LearnedLoss(params, jnp.float32(1.0), SPEC)
 
 
