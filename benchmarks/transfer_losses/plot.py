@@ -27,7 +27,6 @@ HIGHLIGHTED: dict[str, Style] = {
     REFERENCE: {"color": "black", "linestyle": "--"},
     "edl-base": {"color": "tab:blue"},
     "edl-robust": {"color": "tab:orange"},
-    "edl-base-1": {"color": "tab:blue", "linestyle": ":"},
     "edl-robust-1": {"color": "tab:orange", "linestyle": ":"},
 }
 OTHER: Style = {"color": "0.75", "linewidth": 1, "markersize": 3, "zorder": 1}
