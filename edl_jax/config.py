@@ -1,7 +1,10 @@
 """Typed configurations that check themselves; nothing here imports JAX."""
 
+import ast
 import math
 from dataclasses import asdict, dataclass, field, fields
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal, get_args
 
 from edl_jax.errors import plain_numbers, require, require_int, require_number, require_one_of
@@ -74,21 +77,36 @@ class Abilities:
     """Moves a mean, so that it can start again elsewhere."""
     adapts_to_selection: bool = False
     """Takes the step-size rules that watch the search, beside the schedules."""
-    even_population: bool = False
-    """Draws candidates in pairs."""
+    takes_options: bool = False
+    """Has parameters of its own, which strategy_options sets: an algorithm of evosax."""
+
+
+def _of_evosax(kind: str) -> list[str]:
+    """Names of evosax's algorithms of a kind, read in its source: to import it starts JAX."""
+    package = find_spec("evosax")
+    if package is None or package.origin is None:
+        return []
+    source = Path(package.origin).parent / "algorithms" / kind / "__init__.py"
+    for node in ast.parse(source.read_text()).body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
+            return [str(key.value) for key in node.value.keys if isinstance(key, ast.Constant)]
+    return []
 
 
 STRATEGIES: dict[str, Abilities] = {
     "ES": Abilities(takes_mutation=True, recombines=True, adapts_to_selection=True),
     "ChaoticEvolution": Abilities(has_mean=False),
-    "Open_ES": Abilities(takes_mutation=True, even_population=True),
-    "SNES": Abilities(takes_mutation=True),
-    "Sep_CMA_ES": Abilities(),
-    "CMA_ES": Abilities(),
-    "SimpleGA": Abilities(has_mean=False),
-    "DifferentialEvolution": Abilities(has_mean=False),
+    **{
+        name: Abilities(takes_mutation=name in ("Open_ES", "SNES"), takes_options=True)
+        for name in _of_evosax("distribution_based")
+    },
+    **{
+        name: Abilities(has_mean=False, takes_options=True)
+        for name in _of_evosax("population_based")
+    },
 }
-"""Name to what the strategy can do; the strategies themselves are in :mod:`edl_jax.strategies`."""
+"""Name to what the strategy can do; the strategies themselves are in :mod:`edl_jax.strategies`.
+Ours, and all that the installed evosax has."""
 
 
 @dataclass(frozen=True)
@@ -217,8 +235,10 @@ class EvolutionConfig:
     """
 
     strategy: str = "ES"
-    """Search strategy: ES and ChaoticEvolution (ours), or evosax's Open_ES, SNES, Sep_CMA_ES,
-    CMA_ES, SimpleGA, DifferentialEvolution."""
+    """Search strategy: ES and ChaoticEvolution (ours), or any algorithm of evosax by its name, such
+    as CMA_ES, SNES or PSO."""
+    strategy_options: tuple[str, ...] = ()
+    """Parameters of an algorithm of evosax, each as NAME=NUMBER; a wrong name lists its own."""
     population_size: int = 64
     """Candidate losses in a generation."""
     num_generations: int = 600
@@ -289,8 +309,11 @@ class EvolutionConfig:
 
     def _check_strategy(self, can: Abilities) -> None:
         own = self.strategy
-        even = self.population_size % 2 == 0 or not can.even_population
+        even = self.population_size % 2 == 0 or own != "Open_ES"
         require(even, "population_size", self.population_size, f"an even number for {own}")
+        none = can.takes_options or not self.strategy_options
+        given = " ".join(self.strategy_options)
+        require(none, "strategy_options", given, f"none with strategy {own}")
         mutable = self.mutation == "gaussian" or can.takes_mutation
         require(mutable, "mutation", self.mutation, f"gaussian with strategy {own}")
         weighted = can.recombines or "recombination" not in self.chaos.acts_on

@@ -42,6 +42,7 @@ def command(args: list[str] | None = None) -> None:
     else:
         split_processors()
         start = _start(config)
+        _say_cost(config)
         with _directory(config) as run, StopRequest() as stop:
             from edl_jax.runs.checkpoint import Checkpoints
 
@@ -80,6 +81,15 @@ def _start(config: PretrainConfig) -> "LearnedLoss | None":
     return loss
 
 
+def _say_cost(config: PretrainConfig) -> None:
+    """Refuse what only the strategy itself knows to be wrong, and say what it costs."""
+    from edl_jax.search.engine import quadratic_cost
+
+    said = quadratic_cost(evolution_config(config))
+    if said:
+        print(said, flush=True)
+
+
 def _distributed(config: PretrainConfig) -> None:
     """The run as one of several processes: all evolve, and the first one writes."""
     from edl_jax.runs.processes import all_ready, processes, stop_together
@@ -93,6 +103,7 @@ def _distributed(config: PretrainConfig) -> None:
 
         start = _start(config)
         if first:
+            _say_cost(config)
             try:
                 run = _directory(config)
             except EdlError:

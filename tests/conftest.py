@@ -92,6 +92,7 @@ SLOW = (
     "tests/search/test_pipeline.py",
     "tests/strategies/test_chaotic_evolution.py",
     "tests/strategies/test_evosax.py",
+    "tests/strategies/test_evosax_by_name.py",
     "tests/strategies/test_mutation.py",
     "tests/strategies/test_operators.py",
     "tests/strategies/test_registry.py",

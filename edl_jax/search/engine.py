@@ -20,7 +20,7 @@ from edl_jax.objective.fitness import Objective, make_objective
 from edl_jax.search import front
 from edl_jax.search.layout import make_layout
 from edl_jax.strategies.base import Strategy
-from edl_jax.strategies.registry import make_strategy
+from edl_jax.strategies.registry import make_strategy, matrix_size
 
 
 @partial(
@@ -79,6 +79,31 @@ class Evolution(NamedTuple):
     network: Network
 
 
+def _solution(network: Network) -> Params:
+    shapes = jax.eval_shape(network.init, jax.random.key(0))
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+
+def quadratic_cost(config: EvolutionConfig) -> str:
+    """What to know before a search whose strategy keeps a matrix; empty if it keeps none.
+
+    Raises:
+      OptionError: the strategy has no such option, or cannot have such a population.
+
+    >>> print(quadratic_cost(EvolutionConfig(strategy="CMA_ES")))
+    CMA_ES keeps 401 x 401 numbers for the 401 parameters of the loss: time and memory grow with \
+their square.
+    """
+    network = make_network(config.network, config.width, config.num_classes)
+    size = matrix_size(config, _solution(network))
+    if not size:
+        return ""
+    return (
+        f"{config.strategy} keeps {size} x {size} numbers for the {size} parameters of the loss: "
+        "time and memory grow with their square."
+    )
+
+
 def make_evolution(
     config: EvolutionConfig,
     objective: Objective | None = None,
@@ -117,9 +142,7 @@ def make_evolution(
     objective = objective or make_objective(config)
     layout = make_layout(config.population_size, devices)
     if strategy is None:
-        shapes = jax.eval_shape(network.init, jax.random.key(0))
-        solution = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        strategy = make_strategy(config, solution)
+        strategy = make_strategy(config, _solution(network))
 
     def of_candidate(candidate: Params, problem: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
         return objective.evaluate(partial(network.apply, candidate), problem)

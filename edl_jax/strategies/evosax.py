@@ -48,7 +48,7 @@ def _narrow(leaf: ArrayLike) -> jax.Array:
     return leaf.astype(_NARROW[dtype]) if dtype in _NARROW else leaf
 
 
-def _by_its_own_rules(method: Callable[..., Tree]) -> Callable[..., Tree]:
+def by_its_own_rules(method: Callable[..., Tree]) -> Callable[..., Tree]:
     """``method`` of an algorithm outside of the strict modes; what it gives has 32 bits."""
 
     @_outside_strict_modes()
@@ -76,7 +76,7 @@ def from_evosax(
     """
     params = default_params(algorithm) if params is None else params
     algorithm_init, algorithm_ask, algorithm_tell = map(
-        _by_its_own_rules, (algorithm.init, algorithm.ask, algorithm.tell)
+        by_its_own_rules, (algorithm.init, algorithm.ask, algorithm.tell)
     )
 
     def init(key: jax.Array, population: jax.Array, evaluate: Evaluate) -> State:

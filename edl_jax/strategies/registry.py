@@ -6,27 +6,19 @@ What each of them can do is said in :data:`edl_jax.config.STRATEGIES`, which nee
 from collections.abc import Callable
 from functools import partial
 
+import jax
 import jax.numpy as jnp
-import optax
-from evosax.algorithms import (
-    CMA_ES,
-    SNES,
-    DifferentialEvolution,
-    Open_ES,
-    Sep_CMA_ES,
-    SimpleGA,
-)
-from evosax.algorithms.base import EvolutionaryAlgorithm
+from evosax.algorithms import algorithms
 
 from edl_jax.chaos.streams import Stream, make_stream
 from edl_jax.config import EvolutionConfig
 from edl_jax.strategies.base import PyTree, Strategy, num_dims, on_pytrees
 from edl_jax.strategies.chaotic_evolution import chaotic_evolution
 from edl_jax.strategies.es import es
-from edl_jax.strategies.evosax import default_params, from_evosax, mutated
+from edl_jax.strategies.evosax_by_name import evosax_strategy
 from edl_jax.strategies.mutation import make_mutation
 from edl_jax.strategies.stagnation import restarting
-from edl_jax.strategies.step_size import make_control, make_schedule
+from edl_jax.strategies.step_size import make_control
 
 Maker = Callable[[EvolutionConfig, int, Stream], Strategy]
 """``(config, num_dims, stream) -> strategy`` on vectors."""
@@ -53,64 +45,10 @@ def _chaotic_evolution(config: EvolutionConfig, size: int, stream: Stream) -> St
     return chaotic_evolution(stream)
 
 
-def _schedule(config: EvolutionConfig) -> optax.Schedule:
-    return make_schedule(
-        config.schedule,
-        step_size=config.step_size,
-        final_step_size=config.final_step_size,
-        num_generations=config.num_generations,
-    )
-
-
-def _open_es(config: EvolutionConfig, size: int, stream: Stream) -> Strategy:
-    algorithm = Open_ES(
-        population_size=config.population_size,
-        solution=jnp.zeros(size),
-        optimizer=optax.adam(config.step_size),
-        std_schedule=_schedule(config),
-    )
-    return mutated(algorithm, make_mutation(config.mutation, config.chaos, stream), mirrored=True)
-
-
-def _snes(config: EvolutionConfig, size: int, stream: Stream) -> Strategy:
-    algorithm = SNES(population_size=config.population_size, solution=jnp.zeros(size))
-    params = default_params(algorithm).replace(std_init=jnp.float32(config.step_size))
-    return mutated(algorithm, make_mutation(config.mutation, config.chaos, stream), params)
-
-
-def _adapting(
-    algorithm: type[EvolutionaryAlgorithm], config: EvolutionConfig, size: int, stream: Stream
-) -> Strategy:
-    """An algorithm that adapts its own step size from the first one."""
-    made = algorithm(population_size=config.population_size, solution=jnp.zeros(size))
-    params = default_params(made).replace(std_init=jnp.float32(config.step_size))
-    return from_evosax(made, params)
-
-
-def _simple_ga(config: EvolutionConfig, size: int, stream: Stream) -> Strategy:
-    return from_evosax(
-        SimpleGA(
-            population_size=config.population_size,
-            solution=jnp.zeros(size),
-            std_schedule=_schedule(config),
-        )
-    )
-
-
-def _differential_evolution(config: EvolutionConfig, size: int, stream: Stream) -> Strategy:
-    algorithm = DifferentialEvolution(config.population_size, jnp.zeros(size))
-    return from_evosax(algorithm, keeps_fitness=True)
-
-
 STRATEGIES: dict[str, Maker] = {
     "ES": _es,
     "ChaoticEvolution": _chaotic_evolution,
-    "Open_ES": _open_es,
-    "SNES": _snes,
-    "Sep_CMA_ES": partial(_adapting, Sep_CMA_ES),
-    "CMA_ES": partial(_adapting, CMA_ES),
-    "SimpleGA": _simple_ga,
-    "DifferentialEvolution": _differential_evolution,
+    **{name: partial(evosax_strategy, name) for name in algorithms},
 }
 """Name to maker: ``(config, num_dims, stream) -> strategy`` on vectors."""
 
@@ -122,9 +60,12 @@ def make_strategy(config: EvolutionConfig, solution: PyTree) -> Strategy:
       config: names the strategy; the search's size, step sizes, mutation and chaos.
       solution: a pytree of float32 arrays that shows the form of a solution.
 
+    Raises:
+      OptionError: the strategy has no such option, or cannot have such a population.
+
+    >>> import jax, jax.numpy as jnp
     >>> strategy = make_strategy(EvolutionConfig(population_size=8), {"weights": jnp.zeros(3)})
     >>> start = {"weights": jnp.zeros((8, 3))}
-    >>> import jax
     >>> state = strategy.init(jax.random.key(0), start, None)
     >>> strategy.ask(jax.random.key(1), state)[0]["weights"].shape
     (8, 3)
@@ -135,3 +76,24 @@ def make_strategy(config: EvolutionConfig, solution: PyTree) -> Strategy:
     if config.restart_after:
         strategy = restarting(strategy, config.restart_after)
     return on_pytrees(strategy, solution)
+
+
+def matrix_size(config: EvolutionConfig, solution: PyTree) -> int:
+    """n, the numbers in a solution, if the strategy carries n by n numbers or more; else 0.
+
+    The time of a generation and the memory then grow with the square of n.
+
+    >>> import jax.numpy as jnp
+    >>> [matrix_size(EvolutionConfig(strategy=name), jnp.zeros(50)) for name in ("ES", "CMA_ES")]
+    [0, 50]
+    """
+    size = num_dims(solution)
+    strategy = make_strategy(config, jnp.zeros(size))
+    start = jax.ShapeDtypeStruct((config.population_size, size), jnp.float32)
+    state = jax.eval_shape(
+        lambda key, population: strategy.init(key, population, lambda known: known[:, 0]),
+        jax.random.key(0),
+        start,
+    )
+    square = any(leaf.shape[-2:] == (size, size) for leaf in jax.tree.leaves(state))
+    return size if square else 0

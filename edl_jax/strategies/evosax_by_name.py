@@ -1,0 +1,168 @@
+"""Every algorithm of evosax by its name, set up as a configuration says.
+
+What an algorithm takes is read off itself: its constructor and its parameters. A step size goes to
+the schedule or to the first standard deviation that it has; all else is its own default, or what
+``strategy_options`` says.
+"""
+
+import inspect
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from evosax.algorithms import algorithms
+from evosax.algorithms.base import EvolutionaryAlgorithm, Params
+from evosax.algorithms.distribution_based.sv.base import SV_ES
+
+from edl_jax.chaos.maps import State
+from edl_jax.chaos.streams import Stream
+from edl_jax.config import STRATEGIES, EvolutionConfig
+from edl_jax.errors import OptionError, require, require_one_of
+from edl_jax.strategies.base import Evaluate, Strategy, keep_state
+from edl_jax.strategies.evosax import by_its_own_rules, default_params, from_evosax, mutated
+from edl_jax.strategies.mutation import make_mutation
+from edl_jax.strategies.step_size import make_schedule
+
+Setting = bool | int | float
+# Populations of a Stein variational strategy, where no option says how many.
+_POPULATIONS = 2
+
+
+def evosax_strategy(name: str, config: EvolutionConfig, num_dims: int, stream: Stream) -> Strategy:
+    """The algorithm called ``name`` on vectors, its options and step size in it.
+
+    Args:
+      name: one in evosax's registry.
+      config: the search; see :attr:`~edl_jax.config.EvolutionConfig.strategy_options`.
+      num_dims: numbers in a candidate.
+      stream: of chaotic mutations, for those that draw from an operator.
+
+    Raises:
+      OptionError: an option is none of the algorithm's, or it cannot have this population.
+
+    >>> from edl_jax.chaos.streams import make_stream
+    >>> config = EvolutionConfig(strategy="PSO", strategy_options=("inertia_coeff=0.5",))
+    >>> strategy = evosax_strategy("PSO", config, 3, make_stream("logistic"))
+    """
+    algorithm, params = _configured(name, config, num_dims)
+    if isinstance(algorithm, SV_ES):
+        return _side_by_side(algorithm, params)
+    if STRATEGIES[name].takes_mutation:
+        mutation = make_mutation(config.mutation, config.chaos, stream)
+        return mutated(algorithm, mutation, params, mirrored=name == "Open_ES")
+    return from_evosax(algorithm, params, keeps_fitness=name == "DifferentialEvolution")
+
+
+def _configured(
+    name: str, config: EvolutionConfig, num_dims: int
+) -> tuple[EvolutionaryAlgorithm, Params]:
+    made, takes = algorithms[name], inspect.signature(algorithms[name]).parameters
+    options = _read(config.strategy_options)
+    settings: dict[str, Any] = {
+        key: parameter.default
+        for key, parameter in takes.items()
+        if isinstance(parameter.default, Setting) and not STRATEGIES[name].takes_mutation
+    }
+    arguments: dict[str, Any] = {}
+    population_size = config.population_size
+    if "std_schedule" in takes:
+        arguments["std_schedule"] = make_schedule(
+            config.schedule,
+            step_size=config.step_size,
+            final_step_size=config.final_step_size,
+            num_generations=config.num_generations,
+        )
+        if "optimizer" in takes:
+            arguments["optimizer"] = optax.adam(config.step_size)
+    if "sampling_fn" in takes:
+        shape = (num_dims,)
+        arguments["sampling_fn"] = lambda key: config.step_size * jax.random.normal(key, shape)
+    if "num_populations" in takes:
+        settings["num_populations"] = _POPULATIONS
+        parts = options.get("num_populations", _POPULATIONS)
+        fits = isinstance(parts, int) and parts > 0 and population_size % parts == 0
+        expected = f"a multiple of its number of populations, {parts}"
+        require(fits, "population_size", population_size, expected)
+        population_size //= int(parts)
+    for key, value in settings.items():
+        given, kind = options.get(key, value), type(value)
+        expected = f"a value like {value}, of type {kind.__name__}"
+        require(type(given) is kind, "strategy_options", f"{key}={given}", expected)
+        arguments[key] = given
+    try:
+        algorithm = made(population_size=population_size, solution=jnp.zeros(num_dims), **arguments)
+        params = default_params(algorithm)
+    except AssertionError as error:
+        expected = f"one that {name} takes: {error}"
+        raise OptionError("population_size", config.population_size, expected) from None
+    numbers = {
+        key: value
+        for key, value in vars(params).items()
+        if isinstance(value, Setting | jax.Array) and jnp.ndim(value) == 0
+    }
+    for key, text in zip(options, config.strategy_options, strict=True):
+        known = [*settings, *numbers]
+        require_one_of("strategy_options", text.partition("=")[0], known or ["none"])
+        if key in numbers:
+            numbers[key] = options[key]
+    if "std_init" in numbers and "std_init" not in options:
+        numbers["std_init"] = config.step_size
+    changed = {
+        key: jnp.asarray(value, jnp.result_type(getattr(params, key)))
+        for key, value in numbers.items()
+        if value is not getattr(params, key)
+    }
+    return algorithm, params.replace(**changed)
+
+
+def _read(options: tuple[str, ...]) -> dict[str, Setting]:
+    found: dict[str, Setting] = {}
+    for text in options:
+        name, _, value = text.partition("=")
+        require(name not in found, "strategy_options", text, "each name once")
+        found[name] = _number(text, value)
+    return found
+
+
+def _number(text: str, value: str) -> Setting:
+    if value in ("True", "False"):
+        return value == "True"
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    expected = "NAME=NUMBER, a finite number, True or False"
+    require(math.isfinite(number), "strategy_options", text, expected)
+    return int(value) if value.lstrip("+-").isdecimal() else number
+
+
+def _side_by_side(algorithm: SV_ES, params: Params) -> Strategy:
+    """Several populations that keep away from each other (Braun et al., arXiv 2410.10390).
+
+    They start from the first candidates, one each; the search stands for the mean of the one whose
+    last generation was fittest on average.
+    """
+    parts = algorithm.num_populations
+    init, ask, tell = map(by_its_own_rules, (algorithm.init, algorithm.ask, algorithm.tell))
+
+    def start(key: jax.Array, population: jax.Array, evaluate: Evaluate) -> State:
+        del evaluate
+        state = init(key, population[:parts], params)
+        blank = {"best_solution": population[:parts], "best_fitness": jnp.full(parts, jnp.inf)}
+        return state.replace(**blank), jnp.zeros(parts)
+
+    def asked(key: jax.Array, state: State) -> tuple[jax.Array, State]:
+        population, inner = ask(key, state[0], params)
+        return population, (inner, state[1])
+
+    def told(key: jax.Array, population: jax.Array, fitness: jax.Array, state: State) -> State:
+        inner, _ = tell(key, population.reshape(parts, -1, population.shape[-1]), fitness,
+                        state[0], params)  # fmt: skip
+        known = {"best_solution": state[0].best_solution, "best_fitness": state[0].best_fitness}
+        return inner.replace(**known), jnp.mean(fitness.reshape(parts, -1), axis=1)
+
+    return Strategy(
+        start, asked, told, keep_state, lambda state: state[0].mean[jnp.argmin(state[1])]
+    )
