@@ -210,9 +210,10 @@ for question, results, rates in (
     print(f"difference {less.mean():+.1f} ({less.min():+.1f} to {less.max():+.1f})")
 
 # %% [markdown]
-# On some tasks. On right labels `edl-robust` is a point above. Under noise, cross-entropy left at its
-# usual learning rate learns every wrong label by heart and loses a third of its accuracy. The rate
-# that is best under noise, thirty times lower, all but stops that, at the price of learning less.
+# On some tasks. On right labels `edl-robust` is a point above. Under noise, cross-entropy left at
+# its usual learning rate learns every wrong label by heart and loses a third of its accuracy. The
+# rate that is best under noise, thirty times lower, all but stops that, at the price of learning
+# less.
 # `edl-robust` at its usual rate is 23 points above it on one seed of three, and no better than it,
 # or worse, on the two others: a loss that waits for signs of wrong labels may not see them in time.
 # With the rate chosen under noise it is 3.5 points above, with one seed 1.6 below.
