@@ -103,8 +103,8 @@ def _distributed(config: PretrainConfig) -> None:
 
         start = _start(config)
         if first:
-            _say_cost(config)
             try:
+                _say_cost(config)
                 run = _directory(config)
             except EdlError:
                 all_ready(False)

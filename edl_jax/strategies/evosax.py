@@ -24,6 +24,7 @@ from edl_jax.strategies.chaotic_evolution import measured_again
 from edl_jax.strategies.mutation import Mutation
 
 Tree = TypeVar("Tree")
+Tell = Callable[[jax.Array, jax.Array, jax.Array, State], State]
 
 _NARROW = {"float64": jnp.float32, "int64": jnp.int32}
 
@@ -56,6 +57,24 @@ def by_its_own_rules(method: Callable[..., Tree]) -> Callable[..., Tree]:
         return jax.tree.map(_narrow, method(*args))
 
     return called
+
+
+def without_failures(tell: Tell) -> Tell:
+    """``tell`` that is shown finite fitness only.
+
+    Many algorithms average fitness or divide by its spread, and one candidate that failed would
+    make their state NaN for good. It is given the worst fitness of its generation; a generation
+    that failed as a whole changes nothing.
+    """
+
+    def told(key: jax.Array, population: jax.Array, fitness: jax.Array, state: State) -> State:
+        finite = jnp.isfinite(fitness)
+        some = jnp.any(finite)
+        worst = jnp.where(some, jnp.max(jnp.where(finite, fitness, -jnp.inf)), 0.0)
+        new = tell(key, population, jnp.where(finite, fitness, worst), state)
+        return jax.tree.map(partial(jnp.where, some), new, state)
+
+    return told
 
 
 def from_evosax(
@@ -102,7 +121,8 @@ def from_evosax(
     return Strategy(
         init,
         lambda key, state: algorithm_ask(key, state, params),
-        tell,
+        # A child that failed must not replace a parent that is worse than the worst of today.
+        tell if keeps_fitness else without_failures(tell),
         reevaluate if keeps_fitness else keep_state,
         incumbent,
     )

@@ -21,7 +21,13 @@ from edl_jax.chaos.streams import Stream
 from edl_jax.config import STRATEGIES, EvolutionConfig
 from edl_jax.errors import OptionError, require, require_one_of
 from edl_jax.strategies.base import Evaluate, Strategy, keep_state
-from edl_jax.strategies.evosax import by_its_own_rules, default_params, from_evosax, mutated
+from edl_jax.strategies.evosax import (
+    by_its_own_rules,
+    default_params,
+    from_evosax,
+    mutated,
+    without_failures,
+)
 from edl_jax.strategies.mutation import make_mutation
 from edl_jax.strategies.step_size import make_schedule
 
@@ -102,11 +108,15 @@ def _configured(
         for key, value in vars(params).items()
         if isinstance(value, Setting | jax.Array) and jnp.ndim(value) == 0
     }
-    for key, text in zip(options, config.strategy_options, strict=True):
-        known = [*settings, *numbers]
-        require_one_of("strategy_options", text.partition("=")[0], known or ["none"])
+    known = [*settings, *numbers]
+    for key, given in options.items():
+        require(bool(known), "strategy_options", key, f"none, {name} has no parameters to set")
+        require_one_of("strategy_options", key, known)
         if key in numbers:
-            numbers[key] = options[key]
+            whole = jnp.issubdtype(jnp.result_type(numbers[key]), jnp.integer)
+            fits = isinstance(given, int) or not whole
+            require(fits, "strategy_options", f"{key}={given}", "a whole number")
+            numbers[key] = given
     if "std_init" in numbers and "std_init" not in options:
         numbers["std_init"] = config.step_size
     changed = {
@@ -149,9 +159,9 @@ def _side_by_side(algorithm: SV_ES, params: Params) -> Strategy:
 
     def start(key: jax.Array, population: jax.Array, evaluate: Evaluate) -> State:
         del evaluate
-        state = init(key, population[:parts], params)
-        blank = {"best_solution": population[:parts], "best_fitness": jnp.full(parts, jnp.inf)}
-        return state.replace(**blank), jnp.zeros(parts)
+        means = population[jnp.arange(parts) % len(population)]
+        blank = {"best_solution": means, "best_fitness": jnp.full(parts, jnp.inf, jnp.float32)}
+        return init(key, means, params).replace(**blank), jnp.zeros(parts, jnp.float32)
 
     def asked(key: jax.Array, state: State) -> tuple[jax.Array, State]:
         population, inner = ask(key, state[0], params)
@@ -163,6 +173,7 @@ def _side_by_side(algorithm: SV_ES, params: Params) -> Strategy:
         known = {"best_solution": state[0].best_solution, "best_fitness": state[0].best_fitness}
         return inner.replace(**known), jnp.mean(fitness.reshape(parts, -1), axis=1)
 
-    return Strategy(
-        start, asked, told, keep_state, lambda state: state[0].mean[jnp.argmin(state[1])]
-    )
+    def incumbent(state: State) -> jax.Array:
+        return state[0].mean[jnp.argmin(state[1])]
+
+    return Strategy(start, asked, without_failures(told), keep_state, incumbent)

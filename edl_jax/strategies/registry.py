@@ -12,6 +12,7 @@ from evosax.algorithms import algorithms
 
 from edl_jax.chaos.streams import Stream, make_stream
 from edl_jax.config import EvolutionConfig
+from edl_jax.errors import EdlError, OptionError, one_line
 from edl_jax.strategies.base import PyTree, Strategy, num_dims, on_pytrees
 from edl_jax.strategies.chaotic_evolution import chaotic_evolution
 from edl_jax.strategies.es import es
@@ -81,19 +82,34 @@ def make_strategy(config: EvolutionConfig, solution: PyTree) -> Strategy:
 def matrix_size(config: EvolutionConfig, solution: PyTree) -> int:
     """n, the numbers in a solution, if the strategy carries n by n numbers or more; else 0.
 
-    The time of a generation and the memory then grow with the square of n.
+    The time of a generation and the memory then grow with the square of n. A generation is traced,
+    so that options with which the strategy cannot run are found out here.
+
+    Raises:
+      OptionError: the strategy cannot run with its options or with such a population.
 
     >>> import jax.numpy as jnp
     >>> [matrix_size(EvolutionConfig(strategy=name), jnp.zeros(50)) for name in ("ES", "CMA_ES")]
     [0, 50]
     """
     size = num_dims(solution)
-    strategy = make_strategy(config, jnp.zeros(size))
+
+    def generation(strategy: Strategy, key: jax.Array, population: jax.Array) -> PyTree:
+        state = strategy.init(key, population, lambda known: known[:, 0])
+        asked, state = strategy.ask(key, state)
+        return strategy.tell(key, asked, asked[:, 0], state)
+
     start = jax.ShapeDtypeStruct((config.population_size, size), jnp.float32)
-    state = jax.eval_shape(
-        lambda key, population: strategy.init(key, population, lambda known: known[:, 0]),
-        jax.random.key(0),
-        start,
-    )
+    try:
+        strategy = make_strategy(config, jnp.zeros(size))
+        state = jax.eval_shape(partial(generation, strategy), jax.random.key(0), start)
+    except EdlError:
+        raise
+    except Exception as error:  # of any kind, from deep within an algorithm
+        if not config.strategy_options:
+            raise
+        expected = f"values with which {config.strategy} can run ({one_line(error)})"
+        given = " ".join(config.strategy_options)
+        raise OptionError("strategy_options", given, expected) from None
     square = any(leaf.shape[-2:] == (size, size) for leaf in jax.tree.leaves(state))
     return size if square else 0

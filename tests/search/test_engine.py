@@ -17,6 +17,7 @@ from edl_jax.objective.ranking import held_out
 from edl_jax.objective.tasks import Regime
 from edl_jax.search.engine import make_evolution, parallel_searches
 from edl_jax.strategies.base import Strategy, keep_state
+from tests.strategies import KNOWN
 
 TINY = {"population_size": 8, "batch_size": 32, "num_classes": 3, "width": 4}
 POINT = jnp.array([[1.0, 0.0, -1.0]])
@@ -305,10 +306,6 @@ def failing(is_failure):
         return jnp.where(is_failure(fitness, problem), jnp.nan, fitness), {"value": fitness}
 
     return Objective(jax.random.uniform, evaluate)
-
-
-KNOWN = ("ES", "ChaoticEvolution", "Open_ES", "SNES", "Sep_CMA_ES", "CMA_ES", "SimpleGA")
-KNOWN += ("DifferentialEvolution",)
 
 
 @pytest.mark.parametrize(

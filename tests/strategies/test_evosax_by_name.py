@@ -1,5 +1,7 @@
 """Every algorithm of evosax by its name: it searches, and its options are its own."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +15,8 @@ from edl_jax.strategies.registry import make_strategy, matrix_size
 
 NUM_DIMS, POPULATION = 20, 8
 SOLUTION = jnp.zeros(NUM_DIMS)
+# PGPE's own optimizer calls it.
+pytestmark = pytest.mark.filterwarnings("ignore:optax.global_norm is deprecated")
 QUADRATIC = {"ASEBO", "CMA_ES", "DiffusionEvolution", "MA_ES", "SV_CMA_ES", "iAMaLGaM_Full", "xNES"}
 
 
@@ -35,17 +39,24 @@ def test_the_names_are_those_of_evosaxs_registry():
     assert config.STRATEGIES.keys() == algorithms.keys() | ours
 
 
-@pytest.mark.filterwarnings("ignore:optax.global_norm is deprecated")  # by PGPE's own optimizer
 @pytest.mark.parametrize("name", algorithms)
 def test_two_generations_move_a_search(name):
-    """Operation by operation, which takes less time than compiling would."""
+    """Operation by operation, which takes less time than compiling would.
+
+    In the first some candidates fail, and a third fails as a whole.
+    """
     start = 1 + 0.1 * jax.random.normal(jax.random.key(0), (POPULATION, NUM_DIMS))
     with jax.disable_jit():
         strategy = make_strategy(describe(name), SOLUTION)
         state = strategy.init(jax.random.key(1), start, evaluate)
-        for ask_key, tell_key in jax.random.split(jax.random.key(2), (2, 2)):
+        for i, (ask_key, tell_key) in enumerate(jax.random.split(jax.random.key(2), (2, 2))):
             candidates, state = strategy.ask(ask_key, state)
-            state = strategy.tell(tell_key, candidates, evaluate(candidates), state)
+            fitness = evaluate(candidates)
+            fitness = fitness if i else fitness.at[2].set(jnp.inf)
+            state = strategy.tell(tell_key, candidates, fitness, state)
+        if name != "DifferentialEvolution":  # it keeps fitness, and so failures until the next one
+            failed = jnp.full(POPULATION, jnp.inf)
+            state = strategy.tell(jax.random.key(3), candidates, failed, state)
     found = strategy.incumbent(state)
 
     assert candidates.shape == start.shape
@@ -53,6 +64,22 @@ def test_two_generations_move_a_search(name):
     assert np.isfinite(candidates).all()
     assert np.isfinite(found).all()
     assert not np.array_equal(candidates, start)
+
+
+@pytest.mark.parametrize("name", ["SV_CMA_ES", "SV_Open_ES"])
+def test_several_populations_have_numbers_of_32_bits_and_can_start_again(name):
+    described = dataclasses.replace(describe(name), restart_after=1)
+    with jax.enable_x64(True):
+        start = jnp.ones((POPULATION, NUM_DIMS), jnp.float32)
+        strategy = make_strategy(described, jnp.zeros(NUM_DIMS, jnp.float32))
+
+        def generation(key):
+            state = strategy.init(key, start, evaluate)
+            candidates, state = strategy.ask(key, state)
+            return strategy.tell(key, candidates, evaluate(candidates), state)
+
+        state = jax.eval_shape(generation, jax.random.key(0))
+    assert not [leaf.dtype for leaf in jax.tree.leaves(state) if "64" in str(leaf.dtype)]
 
 
 @pytest.mark.parametrize("name", algorithms)
@@ -87,7 +114,8 @@ def test_an_option_may_set_the_step_size_in_place_of_the_searchs():
         ("PSO", ("inertia_coeff=much",), "strategy_options inertia_coeff=much: expected NAME=N"),
         ("PSO", ("inertia_coeff=1", "inertia_coeff=2"), "inertia_coeff=2: expected each name on"),
         ("ASEBO", ("subspace_dims=1.5",), "strategy_options subspace_dims=1.5: expected a value"),
-        ("Open_ES", ("std=1",), "strategy_options std: expected one of none"),
+        ("PersistentES", ("T=1.5",), "strategy_options T=1.5: expected a whole number"),
+        ("Open_ES", ("std=1",), "strategy_options std: expected none, Open_ES has"),
         ("ES", ("std_init=1",), "strategy_options std_init=1: expected none with strategy ES"),
     ],
 )
@@ -95,6 +123,11 @@ def test_a_wrong_option_is_refused_by_name(name, options, line):
     with pytest.raises(OptionError) as error:
         make_strategy(describe(name, *options), SOLUTION)
     assert line in str(error.value)
+
+
+def test_options_with_which_an_algorithm_cannot_run_are_refused_before_it_runs():
+    with pytest.raises(OptionError, match="strategy_options num_groups=0: expected values with"):
+        matrix_size(describe("GESMR_GA", "num_groups=0"), SOLUTION)
 
 
 @pytest.mark.parametrize(

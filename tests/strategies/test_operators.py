@@ -12,6 +12,7 @@ from edl_jax import config
 from edl_jax.config import ChaosConfig, EvolutionConfig, ObjectiveConfig
 from edl_jax.errors import OptionError
 from edl_jax.search.engine import make_evolution
+from tests.strategies import KNOWN
 
 SMALL = {
     "network": "taylor",
@@ -30,8 +31,7 @@ OPERATORS = {
     "sequence": {"orbits": "sequence"},
 }
 PLAIN = ("constant", "exponential", "cosine")
-STRATEGIES = ("ES", "ChaoticEvolution", "Open_ES", "SNES", "CMA_ES", "SimpleGA", "PSO")
-COMBINATIONS = list(itertools.product(STRATEGIES, OPERATORS, config.SCHEDULES))
+COMBINATIONS = list(itertools.product(KNOWN, OPERATORS, config.SCHEDULES))
 
 
 def describe(strategy, operator, schedule):
@@ -103,7 +103,7 @@ def wide(tree):
     return [jax.tree_util.keystr(path) for path, leaf in leaves if str(leaf.dtype).endswith("64")]
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", KNOWN)
 def test_a_search_passes_the_strict_modes_and_under_x64_all_its_numbers_have_32_bits(strategy):
     """Under x64 the strict modes refuse all that they refuse without, and more."""
     ranks, dtypes = jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict")
@@ -114,7 +114,7 @@ def test_a_search_passes_the_strict_modes_and_under_x64_all_its_numbers_have_32_
                 assert not wide(traced), combination
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", KNOWN)
 def test_every_strategy_runs_as_one_program_under_x64(strategy):
     with jax.enable_x64(True):
         _, *found = jax.jit(searching(strategy, "gaussian", "exponential"))(key())

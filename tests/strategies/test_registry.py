@@ -11,13 +11,11 @@ from edl_jax import config
 from edl_jax.chaos.maps import MAPS
 from edl_jax.config import EvolutionConfig
 from edl_jax.strategies.registry import STRATEGIES, make_strategy
+from tests.strategies import KNOWN
 
 POPULATION, GENERATIONS = 32, 25
 STEP_SIZE, FINAL_STEP_SIZE = 0.3, 0.05
 SOLUTION = {"a": jnp.zeros(()), "b": jnp.zeros((4, 2))}
-# Ours, and those of evosax that users know best; the others: test_evosax_by_name.
-KNOWN = ("ES", "ChaoticEvolution", "Open_ES", "SNES", "Sep_CMA_ES", "CMA_ES", "SimpleGA")
-KNOWN += ("DifferentialEvolution",)
 every_strategy = pytest.mark.parametrize("name", KNOWN)
 
 
