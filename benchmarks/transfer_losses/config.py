@@ -39,7 +39,8 @@ class TransferLossesConfig:
     cifar-resnet20, or clinc-mlp (150 classes of text)."""
     losses: tuple[str, ...] = LOSSES
     """Losses to compare, by name or path; the first one is the reference. taylor-base,
-    taylor-robust, random-network and best-random-network are evolved or drawn on the spot."""
+    taylor-robust, random-network and best-random-network are evolved or drawn on the spot;
+    robust-gate-shut, robust-gate-open and robust-hand-gate are edl-robust with another gate."""
     noise: tuple[str, ...] = ("0", "0.2", "0.4", "0.6", "0.4a")
     """Label noise levels: a rate, or a rate followed by a for asymmetric (0.4a). Clean labels come
     first in any case: the unaware protocol needs them."""

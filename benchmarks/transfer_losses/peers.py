@@ -3,7 +3,8 @@
 TaylorGLO's polynomial is evolved by the same engine on the same objectives with the same number of
 candidates as the first shipped losses, which knew nothing of rehearsal. Random networks show what
 the representation gives away for nothing: one as drawn, and the best of as many as that search
-looks at. All are made where they are needed.
+looks at. The shipped ``edl-robust`` with its gate shut, open, or made by hand shows what its parts
+are worth. All are made where they are needed.
 """
 
 from collections.abc import Callable
@@ -13,10 +14,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from scipy.special import logit
 
 from edl_jax.config import EvolutionConfig, ObjectiveConfig
 from edl_jax.errors import EdlError
-from edl_jax.losses.learned import LearnedLoss, make_learned_loss, resolve_loss
+from edl_jax.losses.learned import LearnedLoss, load_loss, make_learned_loss, resolve_loss
 from edl_jax.losses.networks import NetworkSpec, make_network
 from edl_jax.objective.fitness import make_objective
 from edl_jax.search.pipeline import evolve
@@ -75,11 +77,29 @@ def best_random_network() -> LearnedLoss:
     return make_learned_loss(spec, best, {"random_networks": number})
 
 
+def with_gate(threshold: float) -> LearnedLoss:
+    """``edl-robust`` with another gate, which opens where the confidence passes ``threshold``.
+
+    No confidence passes 1, so that only the shape before the gate is left; and nearly every one
+    passes 0.001, which leaves the shape behind it. 0.35 is the gate made by hand.
+    """
+    loss = load_loss("edl-robust")
+    opens = float(threshold < 1)
+    gate = {
+        "gate/weights": jnp.array([opens, 0.0, 0.0], jnp.float32),
+        "gate/threshold": jnp.array([opens * logit(min(threshold, 0.999))], jnp.float32),
+    }
+    return make_learned_loss(loss.spec, {**loss.params, **gate}, {"gate_opens_at": threshold})
+
+
 PEERS: dict[str, Callable[[], LearnedLoss]] = {
     "taylor-base": partial(taylor, BASE),
     "taylor-robust": partial(taylor, ROBUST, NUM_SEARCHES),
     "random-network": random_network,
     "best-random-network": best_random_network,
+    "robust-gate-shut": partial(with_gate, 1.0),
+    "robust-gate-open": partial(with_gate, 0.001),
+    "robust-hand-gate": partial(with_gate, 0.35),
 }
 
 

@@ -1,5 +1,6 @@
 """The comparison of losses: its cells, its summary, its tables and pictures."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -13,7 +14,9 @@ from benchmarks.transfer_losses.settings import QUICK, SETTINGS
 from benchmarks.transfer_losses.summary import by_cell, by_problem, shortened, summarise
 from edl_jax import plots
 from edl_jax.errors import OptionError
-from edl_jax.losses.learned import resolve_loss
+from edl_jax.losses import monotone
+from edl_jax.losses.base import Context
+from edl_jax.losses.learned import load_loss, resolve_loss
 from edl_jax.training.data import Dataset
 
 
@@ -224,6 +227,24 @@ def test_a_random_network_says_which_seed_drew_it():
 
     assert loss.provenance["random_network_seed"] < peers.MAX_DRAWS
     assert float(loss.scale) > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "opened"),
+    [
+        ("robust-gate-shut", [0.0, 0.0, 0.0]),
+        ("robust-hand-gate", [0.0, 0.0, 1.0]),
+        ("robust-gate-open", [1.0, 1.0, 1.0]),
+    ],
+)
+def test_an_ablated_loss_is_edl_robust_with_another_gate(name, opened):
+    loss, shipped = peers.resolve(name), load_loss("edl-robust")
+    confidence = jnp.array([0.1, 0.3, 0.5])
+    context = Context(confidence, 0 * confidence, 0 * confidence)
+
+    np.testing.assert_allclose(monotone.gate(loss.params, context), opened, atol=1e-3)
+    for part, weights in shipped.params.items():
+        assert part.startswith("gate/") or jnp.array_equal(weights, loss.params[part])
 
 
 def test_the_readme_and_the_page_show_what_the_results_file_says():
