@@ -107,17 +107,23 @@ def _parse(
 
 
 def _with_prefixes(config_class: type[ConfigT], args: Sequence[str]) -> Iterator[str]:
-    """``args`` with the prefixes of nested options, which may be left out: --map, --chaos.map."""
+    """``args`` with the prefixes of nested options, which may be left out: --map, --chaos.map.
+
+    The name of a group stands for its part that is the user's own: --objective, --objective.own.
+    """
     full: dict[str, list[str]] = {}
     for outer in fields(config_class):
         if isinstance(outer.default_factory, type) and is_dataclass(outer.default_factory):
             for inner in fields(outer.default_factory):
-                full.setdefault(inner.name, []).append(f"{outer.name}.{inner.name}")
-    own = {outer.name for outer in fields(config_class)}
+                name = outer.name if inner.name == "own" else inner.name
+                full.setdefault(name, []).append(f"{outer.name}.{inner.name}")
+    short = {f"{name}.own" for name in full}
+    plain = {f.name for f in fields(config_class) if full.get(f.name, [""])[0] not in short}
     for arg in args:
         name, equals, value = arg.removeprefix("--").partition("=")
-        known = full.get(name.replace("-", "_"), [])
-        if arg.startswith("--") and len(known) == 1 and name.replace("-", "_") not in own:
+        name = name.replace("-", "_")
+        known = full.get(name, [])
+        if arg.startswith("--") and len(known) == 1 and name not in plain:
             yield f"--{known[0].replace('_', '-')}{equals}{value}"
         else:
             yield arg

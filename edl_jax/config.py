@@ -8,61 +8,35 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from edl_jax.errors import plain_numbers, require, require_int, require_number, require_one_of
+from edl_jax.parts import is_own, require_part
 
-Network = Literal["symmetric", "deepset", "concat", "taylor", "monotone"]
-MutationName = Literal["gaussian", "chaotic"]
 Marginal = Literal["map", "uniform", "normal"]
 Dynamics = Literal["chaotic", "shuffled", "iid"]
 Orbits = Literal["element", "sequence"]
 ActsOn = Literal["direction", "step_size", "gene_step_size", "switch", "recombination"]
-Schedule = Literal[
-    "constant",
-    "exponential",
-    "cosine",
-    "chaotic_annealing",
-    "success_rule",
-    "csa",
-    "self_adaptation",
-]
 Severity = Literal["log_prob", "margin", "brier", "agree"]
 
-# Names of parts, said here so that options are checked without JAX; tests hold them against the
-# registries.
-MAPS = (
-    "logistic",
-    "tent",
-    "bernoulli",
-    "chebyshev",
-    "sine",
-    "gauss",
-    "circle",
-    "henon",
-    "logistic_float32",
-)
-REGIMES = (
-    "short_clean",
-    "short_noisy",
-    "middle_clean",
-    "long_clean",
-    "long_noisy",
-    "normalised_clean",
-    "normalised_noisy",
-    "uneven_clean",
-    "uneven_noisy",
-    "hard_clean",
-    "hard_noisy",
-    "convolutional_clean",
-    "convolutional_noisy",
-    "adam_noisy",
-    "many_clean",
-    "many_noisy",
-    "two_noisy",
-    "class_noisy",
-    "instance_noisy",
-)
-MUTATIONS, MARGINALS, ACTS_ON = get_args(MutationName), get_args(Marginal), get_args(ActsOn)
-DYNAMICS, ORBITS, SCHEDULES = get_args(Dynamics), get_args(Orbits), get_args(Schedule)
-PLAIN_SCHEDULES: tuple[Schedule, ...] = ("constant", "exponential", "cosine")
+
+def _names(source: Path, registry: str) -> tuple[str, ...]:
+    """The names in a registry, read in the file that holds it: to import that starts JAX."""
+    for node in ast.parse(source.read_text()).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if getattr(targets[0], "id", None) == registry:
+            keys = getattr(getattr(node, "value", None), "keys", [])
+            return tuple(str(key.value) for key in keys if isinstance(key, ast.Constant))
+    raise AssertionError(f"{source} holds no {registry}")
+
+
+_HERE = Path(__file__).parent
+MAPS = _names(_HERE / "chaos/maps.py", "MAPS")
+NETWORKS = _names(_HERE / "losses/networks.py", "NETWORKS")
+REGIMES = _names(_HERE / "objective/tasks.py", "REGIMES")
+MUTATIONS = _names(_HERE / "strategies/mutation.py", "MUTATIONS")
+SCHEDULES = _names(_HERE / "strategies/step_size.py", "SCHEDULES")
+OWN_STRATEGIES = _names(_HERE / "strategies/registry.py", "STRATEGIES")
+MARGINALS, ACTS_ON = get_args(Marginal), get_args(ActsOn)
+DYNAMICS, ORBITS = get_args(Dynamics), get_args(Orbits)
+PLAIN_SCHEDULES = ("constant", "exponential", "cosine")
 
 
 @dataclass(frozen=True)
@@ -77,25 +51,25 @@ class Abilities:
     """Moves a mean, so that it can start again elsewhere."""
     adapts_to_selection: bool = False
     """Takes the step-size rules that watch the search, beside the schedules."""
+    follows_gradient: bool = False
+    """Differentiates the objective; so it may have a population of one."""
     takes_options: bool = False
     """Has parameters of its own, which strategy_options sets: an algorithm of evosax."""
 
 
-def _of_evosax(kind: str) -> list[str]:
-    """Names of evosax's algorithms of a kind, read in its source: to import it starts JAX."""
+def _of_evosax(kind: str) -> tuple[str, ...]:
     package = find_spec("evosax")
     if package is None or package.origin is None:
-        return []
+        return ()
     source = Path(package.origin).parent / "algorithms" / kind / "__init__.py"
-    for node in ast.parse(source.read_text()).body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
-            return [str(key.value) for key in node.value.keys if isinstance(key, ast.Constant)]
-    return []
+    return _names(source, f"{kind}_algorithms")
 
 
 STRATEGIES: dict[str, Abilities] = {
+    **dict.fromkeys(OWN_STRATEGIES, Abilities()),
     "ES": Abilities(takes_mutation=True, recombines=True, adapts_to_selection=True),
     "ChaoticEvolution": Abilities(has_mean=False),
+    "gradient": Abilities(has_mean=False, follows_gradient=True),
     **{
         name: Abilities(takes_mutation=name in ("Open_ES", "SNES"), takes_options=True)
         for name in _of_evosax("distribution_based")
@@ -106,7 +80,9 @@ STRATEGIES: dict[str, Abilities] = {
     },
 }
 """Name to what the strategy can do; the strategies themselves are in :mod:`edl_jax.strategies`.
-Ours, and all that the installed evosax has."""
+Those of that registry, and all that the installed evosax has."""
+# What a user's own strategy does with the options is known to it alone.
+_ANY = Abilities(takes_mutation=True, recombines=True, adapts_to_selection=True)
 
 
 @dataclass(frozen=True)
@@ -114,7 +90,8 @@ class ChaosConfig:
     """Which chaos, in which order, and where it acts."""
 
     map: str = "logistic"
-    """Chaotic map of the chaotic mutation, chaotic annealing and ChaoticEvolution."""
+    """Chaotic map of the chaotic mutation, chaotic annealing and ChaoticEvolution, or FILE.py:NAME
+    of your own."""
     marginal: Marginal = "map"
     """Law of chaotic directions: the map's own, or that carried to a uniform or normal one."""
     dynamics: Dynamics = "chaotic"
@@ -126,7 +103,7 @@ class ChaosConfig:
     chaotic and Gaussian directions, recombination weights (ES); several go together."""
 
     def __post_init__(self) -> None:
-        require_one_of("map", self.map, MAPS)
+        require_part("map", self.map, MAPS)
         require_one_of("marginal", self.marginal, MARGINALS)
         require_one_of("dynamics", self.dynamics, DYNAMICS)
         require_one_of("orbits", self.orbits, ORBITS)
@@ -180,6 +157,8 @@ class ObjectiveConfig:
     """Weight of falling behind cross-entropy in rehearsal: students trained on synthetic tasks."""
     label_noise: float = 0.4
     """Rate at which noisy_ranking replaces a label by a uniformly random class."""
+    own: str | None = None
+    """An objective of your own in place of all these terms, FILE.py:NAME; for short --objective."""
     severity: Severity = "log_prob"
     """Order of wrongness: -log p_y, margin, squared distance, or only pairs on which all agree."""
     margin: float = 0.002
@@ -187,6 +166,8 @@ class ObjectiveConfig:
 
     def __post_init__(self) -> None:
         plain_numbers(self)
+        if self.own is not None:
+            require(is_own(self.own), "objective", self.own, "FILE.py:NAME of your own")
         terms = ("clean_ranking", "noisy_ranking", "proper_ranking", "trainability", "rehearsal")
         for name in terms:
             require_number(f"objective.{name}", getattr(self, name), 0.0)
@@ -235,8 +216,8 @@ class EvolutionConfig:
     """
 
     strategy: str = "ES"
-    """Search strategy: ES and ChaoticEvolution (ours), or any algorithm of evosax by its name, such
-    as CMA_ES, SNES or PSO."""
+    """Search strategy: ES, ChaoticEvolution, gradient (Adam, to compare evolution with), any
+    algorithm of evosax by its name, such as CMA_ES, SNES or PSO, or FILE.py:NAME of your own."""
     strategy_options: tuple[str, ...] = ()
     """Parameters of an algorithm of evosax, each as NAME=NUMBER; a wrong name lists its own."""
     population_size: int = 64
@@ -249,19 +230,20 @@ class EvolutionConfig:
     """Classes of the synthetic pairs; symmetric and deepset losses then serve any number."""
     more_classes: tuple[int, ...] = ()
     """Further numbers of classes to judge candidates at, each with its share of the batch."""
-    network: Network = "symmetric"
-    """Loss network: MLP on class-symmetric features, deep set over classes, the paper's
-    MLP on [p, one-hot label], TaylorGLO's polynomial, or steps in the label's log-odds that pass
-    from one shape to another as training goes on."""
+    network: str = "symmetric"
+    """Loss network: symmetric (MLP on class-symmetric features), deepset (over classes), concat
+    (the paper's MLP on [p, one-hot label]), taylor (TaylorGLO's polynomial), monotone (steps in the
+    label's log-odds that pass from one shape to another as training goes on), or FILE.py:NAME of
+    your own."""
     width: int = 16
     """Hidden units in each of the network's two layers; steps of monotone (taylor has none)."""
-    mutation: MutationName = "gaussian"
-    """Mutation operator of ES, Open_ES and SNES."""
+    mutation: str = "gaussian"
+    """Mutation operator of ES, Open_ES and SNES: gaussian, chaotic, or FILE.py:NAME of your own."""
     chaos: ChaosConfig = field(default_factory=ChaosConfig)
     """What is chaotic about the chaotic mutation, annealing and ChaoticEvolution."""
-    schedule: Schedule = "exponential"
+    schedule: str = "exponential"
     """Step-size control: constant, exponential, cosine, and for ES also chaotic_annealing,
-    success_rule, csa (cumulative adaptation) and self_adaptation."""
+    success_rule, csa (cumulative adaptation), self_adaptation, or FILE.py:NAME of your own."""
     step_size: float = 0.1
     """Standard deviation of the first mutations of each parameter."""
     final_step_size: float = 0.01
@@ -283,7 +265,10 @@ class EvolutionConfig:
 
     def __post_init__(self) -> None:
         plain_numbers(self)
-        require_int("population_size", self.population_size, 4, 10_000_000)
+        require_part("strategy", self.strategy, STRATEGIES)
+        can = STRATEGIES.get(self.strategy, _ANY)
+        fewest = 1 if can.follows_gradient else 4
+        require_int("population_size", self.population_size, fewest, 10_000_000)
         require_int("num_generations", self.num_generations, 1, 1_000_000_000)
         require_int("batch_size", self.batch_size, 16, 100_000_000)
         require_int("num_classes", self.num_classes, 2, 1_000_000)
@@ -301,11 +286,10 @@ class EvolutionConfig:
         require_number("max_rise", self.max_rise, 0.0, 1.0)
         require_number("step_size", self.step_size, 1e-9, 1e3)
         require_number("final_step_size", self.final_step_size, 1e-12, 1e3)
-        require_one_of("strategy", self.strategy, STRATEGIES)
-        require_one_of("network", self.network, get_args(Network))
-        require_one_of("mutation", self.mutation, MUTATIONS)
-        require_one_of("schedule", self.schedule, SCHEDULES)
-        self._check_strategy(STRATEGIES[self.strategy])
+        require_part("network", self.network, NETWORKS)
+        require_part("mutation", self.mutation, MUTATIONS)
+        require_part("schedule", self.schedule, SCHEDULES)
+        self._check_strategy(can)
 
     def _check_strategy(self, can: Abilities) -> None:
         own = self.strategy
@@ -322,5 +306,9 @@ class EvolutionConfig:
         plain = can.adapts_to_selection or self.schedule in PLAIN_SCHEDULES
         require(plain, "schedule", self.schedule,
                 f"constant, exponential or cosine with strategy {own}")  # fmt: skip
+        rehearsed = self.objective.own is None and self.objective.rehearsal > 0
+        smooth = not (can.follows_gradient and rehearsed)
+        require(smooth, "objective.rehearsal", self.objective.rehearsal,
+                f"0 with strategy {own}: an accuracy has no gradient")  # fmt: skip
         movable = can.has_mean or not self.restart_after
         require(movable, "restart_after", self.restart_after, f"0 with strategy {own}")

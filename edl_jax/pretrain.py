@@ -14,7 +14,13 @@ from edl_jax import cli
 from edl_jax.config import EvolutionConfig
 from edl_jax.errors import EdlError
 from edl_jax.files import path_exists, user_path
-from edl_jax.runs.directory import RunDirectory, is_finished, working_dir
+from edl_jax.parts import relative_to
+from edl_jax.runs.directory import (
+    RunDirectory,
+    is_finished,
+    require_same_sources,
+    working_dir,
+)
 from edl_jax.runs.interrupts import StopRequest
 from edl_jax.runs.output import progress_bar, show
 from edl_jax.search.presets import PRESETS, PretrainConfig, evolution_config
@@ -37,53 +43,70 @@ def command(args: list[str] | None = None) -> None:
         checkpoint.remove(config.output_dir)  # a kill may have hit between result and tidying up
         print(f"{config.output_dir}: this run is finished, there is nothing to go on with")
         return
-    if config.distributed:
-        _distributed(config)
-    else:
-        split_processors()
-        start = _start(config)
-        _say_cost(config)
-        with _directory(config) as run, StopRequest() as stop:
-            from edl_jax.runs.checkpoint import Checkpoints
+    # Paths mean what they meant where the run began.
+    begun = working_dir(config.output_dir) if config.resume and config.output_dir else Path()
+    with relative_to(begun):
+        if config.distributed:
+            _distributed(config)
+        else:
+            split_processors()
+            _alone(config, begun)
 
-            checkpoints = Checkpoints(run, config.checkpoint_every, stop)
-            _run(
-                config,
-                run,
-                start,
-                lambda chunk: checkpoints.offer(chunk.state),
-                checkpoints.restore,
-            )
+
+def _alone(config: PretrainConfig, begun: Path) -> None:
+    start = _start(config, begun)
+    _say_cost(config)
+    with _directory(config) as run, StopRequest() as stop:
+        from edl_jax.runs.checkpoint import Checkpoints
+
+        checkpoints = Checkpoints(run, config.checkpoint_every, stop)
+        _run(
+            config,
+            run,
+            start,
+            lambda chunk: checkpoints.offer(chunk.state),
+            checkpoints.restore,
+        )
 
 
 def _directory(config: PretrainConfig) -> RunDirectory:
+    from edl_jax.search.chosen import sources
+
+    found = {
+        f"{option} {source.name}": source.sha256
+        for option, source in sources(evolution_config(config)).items()
+    }
+    if config.resume and config.output_dir:
+        require_same_sources(config.output_dir, found)
     return RunDirectory(
         config.output_dir,
         "pretrain",
         config.recorded(),
         resume=config.resume,
         overwrite=config.overwrite,
+        sources=found,
     )
 
 
-def _start(config: PretrainConfig) -> "LearnedLoss | None":
-    """The loss to evolve further; its path means what it meant where the run began."""
+def _start(config: PretrainConfig, begun: Path = Path()) -> "LearnedLoss | None":
+    """The loss to evolve further."""
     if config.start is None:
         return None
     from edl_jax.losses.learned import NAMES, load_loss
+    from edl_jax.losses.networks import network_spec
     from edl_jax.search.pipeline import require_start
 
-    begun = working_dir(config.output_dir) if config.resume and config.output_dir else Path()
     there = begun / user_path(config.start)
     named = config.start in NAMES or not path_exists(there)
     loss = load_loss(config.start if named else there)
-    require_start(loss, evolution_config(config), config.start)
+    spec = network_spec(config.network, config.width, config.num_classes)
+    require_start(loss, spec, config.start)
     return loss
 
 
 def _say_cost(config: PretrainConfig) -> None:
     """Refuse what only the strategy itself knows to be wrong, and say what it costs."""
-    from edl_jax.search.engine import quadratic_cost
+    from edl_jax.search.chosen import quadratic_cost
 
     said = quadratic_cost(evolution_config(config))
     if said:

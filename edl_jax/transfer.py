@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 from edl_jax import cli
 from edl_jax.errors import require, require_number
 from edl_jax.files import path_exists, user_path
-from edl_jax.runs.directory import RunDirectory, is_finished, working_dir
+from edl_jax.parts import digest, is_own, relative_to
+from edl_jax.runs.directory import (
+    RunDirectory,
+    is_finished,
+    require_same_sources,
+    working_dir,
+)
 from edl_jax.runs.interrupts import StopRequest
 from edl_jax.runs.options import RunOptions
 from edl_jax.runs.output import progress_bar, show
@@ -38,7 +44,8 @@ class TransferConfig(RunOptions, TrainConfig):
     loss: tuple[str, ...] = ("cross_entropy", "edl-base")
     """Losses: names of hand-made or shipped ones, hand-made ones with other
     constants (gce:q=0.3), paths of learned ones, or run directories of
-    pretrain; each is compared with the first."""
+    pretrain, or functions of your own (FILE.py:NAME); each is compared with
+    the first."""
     dataset: str = "cifar10"
     """Prepared set of TensorFlow Datasets: cifar10, cifar100, mnist,
     fashion_mnist, svhn_cropped, or any with labelled images of one size."""
@@ -106,7 +113,16 @@ def command(args: list[str] | None = None) -> None:
     def named(loss: str) -> bool:
         return loss in NAMES or loss.partition(":")[0] in LOSSES
 
-    losses = {name: resolve_loss(name if named(name) else located(name)) for name in config.loss}
+    with relative_to(start):
+        losses = {
+            name: resolve_loss(name if named(name) or is_own(name) else located(name))
+            for name in config.loss
+        }
+        sources = {
+            f"loss {name}": sha256 for name in config.loss if (sha256 := digest(name, "loss"))
+        }
+    if config.resume and config.output_dir:
+        require_same_sources(config.output_dir, sources)
     dataset = load(config.dataset, config.data_dir and located(config.data_dir))
     num_train = require_fit(dataset, losses, config, train_size=config.train_size)
     with (
@@ -116,6 +132,7 @@ def command(args: list[str] | None = None) -> None:
             config.recorded(),
             resume=config.resume,
             overwrite=config.overwrite,
+            sources=sources,
         ) as run,
         StopRequest() as stop,
     ):

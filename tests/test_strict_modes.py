@@ -1,7 +1,6 @@
 """JAX's strict modes: whoever debugs with them can search and train all the same."""
 
 from dataclasses import replace
-from typing import get_args
 
 import jax
 import pytest
@@ -20,7 +19,7 @@ def test_the_whole_suite_runs_under_the_strict_modes():
     assert jax.config.jax_numpy_dtype_promotion == "strict"
 
 
-@pytest.mark.parametrize("network", get_args(config.Network))
+@pytest.mark.parametrize("network", config.NETWORKS)
 def test_every_network_is_searched_under_every_term(network):
     evolution = make_evolution(
         EvolutionConfig(

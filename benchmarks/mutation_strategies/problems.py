@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from evosax.problems import BBOBProblem
 
-from edl_jax.config import EvolutionConfig, Network, ObjectiveConfig
+from edl_jax.config import EvolutionConfig, ObjectiveConfig
 from edl_jax.losses.networks import make_network
 from edl_jax.objective.fitness import make_objective
 from edl_jax.objective.ranking import held_out
@@ -37,9 +37,7 @@ class Problem(NamedTuple):
     score: Callable[[Any, jax.Array, int], jax.Array]
 
 
-def pretraining(
-    network: Network, width: int, num_generations: int, batch_size: int = 256
-) -> Problem:
+def pretraining(network: str, width: int, num_generations: int, batch_size: int = 256) -> Problem:
     """The evolution of a loss under the paper's objective: ranking under certain labels."""
     config = EvolutionConfig(
         network=network,

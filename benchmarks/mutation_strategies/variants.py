@@ -10,13 +10,13 @@ from edl_jax import config
 class Variant:
     """One search; the fields are named as the options of ``python -m edl_jax.pretrain``."""
 
-    operator: config.MutationName = "chaotic"
+    operator: str = "chaotic"
     map: str = "logistic"
     marginal: config.Marginal = "map"
     dynamics: config.Dynamics = "chaotic"
     acts_on: tuple[config.ActsOn, ...] = ("direction",)
     orbits: config.Orbits = "element"
-    schedule: config.Schedule = "exponential"
+    schedule: str = "exponential"
     strategy: str = "ES"
 
     def row(self) -> dict[str, Any]:

@@ -212,21 +212,18 @@ def _step_float32(x: jax.Array) -> tuple[jax.Array, jax.Array]:
 _LN2 = math.log(2.0)
 
 MAPS: dict[str, ChaoticMap] = {
-    m.name: m
-    for m in (
-        _exact("logistic", 2, _sin_squared, _logistic, arcsine(_LN2)),
-        _exact("tent", 2, _fold, _tent, uniform(_LN2)),
-        _exact("bernoulli", 2, _midpoint, _bernoulli, uniform(_LN2)),
-        chebyshev(),
-        _jittered("sine", jittered.sine),
-        _jittered("gauss", jittered.gauss),
-        _jittered("circle", jittered.circle),
-        # Orbits start well inside the quadrilateral that they cannot leave.
-        _jittered("henon", jittered.henon, order=2, spread=0.1),
-        # For comparison only: collapses within some thousand steps, as the module says.
-        ChaoticMap(
-            "logistic_float32", _init_float32, _step_float32, _logistic, closed_law=arcsine(_LN2)
-        ),
-    )
+    "logistic": _exact("logistic", 2, _sin_squared, _logistic, arcsine(_LN2)),
+    "tent": _exact("tent", 2, _fold, _tent, uniform(_LN2)),
+    "bernoulli": _exact("bernoulli", 2, _midpoint, _bernoulli, uniform(_LN2)),
+    "chebyshev": chebyshev(),
+    "sine": _jittered("sine", jittered.sine),
+    "gauss": _jittered("gauss", jittered.gauss),
+    "circle": _jittered("circle", jittered.circle),
+    # Orbits start well inside the quadrilateral that they cannot leave.
+    "henon": _jittered("henon", jittered.henon, order=2, spread=0.1),
+    # For comparison only: collapses within some thousand steps, as the module says.
+    "logistic_float32": ChaoticMap(
+        "logistic_float32", _init_float32, _step_float32, _logistic, closed_law=arcsine(_LN2)
+    ),
 }
 """Name to map."""

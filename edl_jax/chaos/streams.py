@@ -16,9 +16,10 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from edl_jax import parts
 from edl_jax.chaos.maps import MAPS, ChaoticMap, State
 from edl_jax.config import DYNAMICS, ORBITS
-from edl_jax.errors import require_one_of
+from edl_jax.errors import require, require_one_of
 
 # Places in which a shuffled stream keeps values back: the order of an orbit that forgets one bit
 # a step is gone long before a value has waited this long on average.
@@ -47,21 +48,25 @@ class Stream:
     chaos: ChaoticMap
 
 
-def make_stream(map_name: str, dynamics: str = "chaotic", orbits: str = "element") -> Stream:
+def make_stream(
+    chaotic_map: str | ChaoticMap, dynamics: str = "chaotic", orbits: str = "element"
+) -> Stream:
     """The stream of a map.
 
     Args:
-      map_name: a name in :data:`edl_jax.chaos.MAPS`.
+      chaotic_map: a name in :data:`edl_jax.chaos.MAPS`, ``path/to/file.py:NAME``, or a map.
       dynamics: one of :data:`edl_jax.config.DYNAMICS`.
       orbits: one of :data:`edl_jax.config.ORBITS`; without meaning for ``iid``.
 
     Raises:
       OptionError: an unknown name.
     """
-    require_one_of("map", map_name, MAPS)
+    found = parts.find("map", chaotic_map, MAPS)
     require_one_of("dynamics", dynamics, DYNAMICS)
     require_one_of("orbits", orbits, ORBITS)
-    chaos = MAPS[map_name]
+    chaos = parts.finished("map", chaotic_map, found, ChaoticMap)
+    known = chaos.closed_law is not None or chaos.name in MAPS
+    require(known, "map", parts.shown(chaotic_map), "a map with a closed_law")
     if dynamics == "iid":
         return independent(chaos)
     stream = one_orbit_each(chaos) if orbits == "element" else one_orbit_through_all(chaos)

@@ -97,6 +97,7 @@ def command(args: list[str] | None = None) -> None:
 
     from edl_jax.export import to_stablehlo, to_torch
     from edl_jax.losses.learned import LearnedLoss, resolve_loss
+    from edl_jax.losses.networks import OwnNetworkSpec
 
     loss = resolve_loss(config.loss)
     classes = config.num_classes
@@ -111,6 +112,11 @@ def command(args: list[str] | None = None) -> None:
         raise EdlError(
             f"loss {config.loss}: expected a learned loss with --format {config.format}; a "
             "hand-made one can be had as stablehlo"
+        )
+    elif isinstance(loss.spec, OwnNetworkSpec):
+        raise EdlError(
+            f"loss {config.loss}: expected a loss of a network of edl_jax with --format "
+            f"{config.format}; one of {loss.spec.name} can be had as stablehlo"
         )
     elif config.format == "torch":
         to_torch(loss, config.path)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 from jax.tree_util import GetAttrKey, register_pytree_with_keys
 from jax.typing import ArrayLike
 
+from edl_jax import parts
 from edl_jax.errors import EdlError, did_you_mean
 from edl_jax.files import Json, path_exists, user_path
 from edl_jax.losses import artifact
@@ -21,8 +22,9 @@ from edl_jax.losses.arguments import read_examples
 from edl_jax.losses.base import Axis, Context, FullLoss, every_label
 from edl_jax.losses.context import examples_context
 from edl_jax.losses.handmade import LOSSES, variant
-from edl_jax.losses.networks import NetworkSpec, Params
+from edl_jax.losses.networks import Maker, Network, NetworkSpec, Params, recorded_spec
 from edl_jax.losses.scale import descent_scale
+from edl_jax.parts import is_own
 
 ARTIFACT = "loss.npz"
 SHIPPED = ("edl-base", "edl-robust")
@@ -133,7 +135,7 @@ class LearnedLoss:
           EdlError: ``path`` cannot be written.
         """
         spec = {
-            "network": asdict(self.spec),
+            "network": self.spec.as_json(),
             "scale": float(self.scale),
             "provenance": self.provenance,
         }
@@ -171,19 +173,23 @@ def _unflatten(structure: _Structure, children: Iterable[Any]) -> LearnedLoss:
 register_pytree_with_keys(LearnedLoss, _flatten_with_keys, _unflatten, _flatten)
 
 
-def load_loss(source: str | Path) -> LearnedLoss:
+def load_loss(source: str | Path, network: Network | Maker | None = None) -> LearnedLoss:
     """Load a learned loss.
 
     Args:
       source: a shipped loss's name (``"edl-base"``), an artifact's path, or a run directory of
         ``python -m edl_jax.pretrain``.
+      network: what the loss was evolved with, if it was a network of your own. By default that is
+        looked for in the file that the artifact names, which is run if it is in the current
+        directory or below it and has not changed.
 
     Raises:
-      EdlError: there is no such loss, or the file is not a sound learned loss.
+      EdlError: there is no such loss, the file is not a sound learned loss, or its network is not
+        there.
     """
     if str(source) in NAMES:
         with as_file(files("edl_jax.losses").joinpath("shipped", f"{source}.npz")) as path:
-            return _read(path)
+            return _read(path, network)
     path = user_path(source)
     if not path_exists(path):
         raise EdlError(
@@ -192,14 +198,13 @@ def load_loss(source: str | Path) -> LearnedLoss:
         )
     if path.is_dir() and not (path / ARTIFACT).exists():
         raise EdlError(f"{source}: this directory holds no {ARTIFACT}; is the run finished?")
-    return _read(path / ARTIFACT if path.is_dir() else path)
+    return _read(path / ARTIFACT if path.is_dir() else path, network)
 
 
-def _read(path: Path) -> LearnedLoss:
+def _read(path: Path, network: Network | Maker | None) -> LearnedLoss:
     params, content = artifact.read(path)
     try:
-        network = content["network"]
-        spec = NetworkSpec(str(network["name"]), network["width"], network["num_classes"])
+        spec = recorded_spec(content["network"], network)
         scale, provenance = content["scale"], content["provenance"]
         limits = {"width": (1, MAX_WIDTH), "num_classes": (2, MAX_CLASSES)}
         for field, (low, high) in limits.items():
@@ -231,11 +236,14 @@ def _read(path: Path) -> LearnedLoss:
 def resolve_loss(source: str | Path) -> FullLoss:
     """A hand-made loss by its name in :data:`LOSSES`, or whatever :func:`load_loss` takes.
 
-    A hand-made loss may be given constants: ``"gce:q=0.3"``; see :func:`variant`.
+    A hand-made loss may be given constants: ``"gce:q=0.3"``; see :func:`variant`. One of your own,
+    ``path/to/file.py:NAME``, is a function ``(logits, integer labels) -> losses``.
 
     Raises:
       EdlError: there is no such loss.
     """
+    if is_own(source):
+        return parts.load("loss", str(source))
     if str(source) in LOSSES:
         return LOSSES[str(source)]
     if str(source).partition(":")[0] in LOSSES:
@@ -244,7 +252,8 @@ def resolve_loss(source: str | Path) -> FullLoss:
         names = ", ".join((*NAMES, *LOSSES))
         meant = did_you_mean(str(source), (*NAMES, *LOSSES))
         raise EdlError(
-            f"loss {source}: expected one of {names}, or the path of a learned loss{meant}"
+            f"loss {source}: expected one of {names}, the path of a learned loss, or "
+            f"FILE.py:NAME of your own{meant}"
         )
     return load_loss(source)
 

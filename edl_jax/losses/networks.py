@@ -7,7 +7,7 @@ computed once and shared by all candidates.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -15,7 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from edl_jax import parts
 from edl_jax.errors import EdlError, require_one_of
+from edl_jax.files import Json
 from edl_jax.losses import monotone
 from edl_jax.losses.base import Context
 from edl_jax.losses.context import batch_context
@@ -211,13 +213,17 @@ def _monotone(width: int, num_classes: int) -> Network:
     return Network(init, apply, reads_context=True, is_scaled=True)
 
 
-_NETWORKS = {
+Maker = Callable[[int, int], Network]
+"""``(width, num_classes) -> network``."""
+
+NETWORKS: dict[str, Maker] = {
     "symmetric": _symmetric,
     "deepset": _deepset,
     "concat": _concat,
     "taylor": _taylor,
     "monotone": _monotone,
 }
+"""Name to maker."""
 
 
 @dataclass(frozen=True)
@@ -232,15 +238,75 @@ class NetworkSpec:
         """The network itself."""
         return make_network(self.name, self.width, self.num_classes)
 
+    def as_json(self) -> Json:
+        """What an artifact keeps of it."""
+        return {"name": self.name, "width": self.width, "num_classes": self.num_classes}
 
-def make_network(name: str, width: int, num_classes: int) -> Network:
-    """The loss network called ``name``: ``symmetric``, ``deepset``, ``concat``, ``taylor`` or
-    ``monotone``.
+
+@dataclass(frozen=True)
+class OwnNetworkSpec(NetworkSpec):
+    """The spec of a network that is a user's own.
+
+    Attributes:
+      sha256: of the file that the network comes from; empty where there is none.
+      network: the network, or what makes it.
+    """
+
+    sha256: str = ""
+    network: Network | Maker | None = field(default=None, repr=False)
+
+    def build(self) -> Network:
+        """The network itself."""
+        assert self.network is not None
+        return make_network(self.network, self.width, self.num_classes)
+
+    def as_json(self) -> Json:
+        """What an artifact keeps of it: where the network came from, not the network."""
+        return {**super().as_json(), "sha256": self.sha256}
+
+
+def make_network(network: str | Network | Maker, width: int, num_classes: int) -> Network:
+    """A loss network by its name.
 
     Args:
-      name: which one.
+      network: a name in :data:`NETWORKS`, ``path/to/file.py:NAME``, or a network of your own: a
+        :class:`Network`, or a function ``(width, num_classes) -> Network``.
       width: hidden units a layer; steps of ``monotone``; ``taylor`` has none.
       num_classes: the number of classes it is evolved with; only ``concat`` is bound to it.
+
+    Raises:
+      OptionError: there is no such network.
     """
-    require_one_of("network", name, _NETWORKS)
-    return _NETWORKS[name](width, num_classes)
+    found = parts.find("network", network, NETWORKS)
+    return parts.finished("network", network, found, Network, width, num_classes)
+
+
+def network_spec(network: str | Network | Maker, width: int, num_classes: int) -> NetworkSpec:
+    """What a loss keeps of its network; the arguments are those of :func:`make_network`."""
+    source = parts.source(network)
+    if source is None:
+        return NetworkSpec(str(network), width, num_classes)
+    found: Network | Maker = parts.find("network", network, NETWORKS)
+    return OwnNetworkSpec(source.name, width, num_classes, source.sha256, found)
+
+
+def recorded_spec(content: Json, network: Network | Maker | None = None) -> NetworkSpec:
+    """The spec that an artifact keeps, as :meth:`NetworkSpec.as_json` made it.
+
+    Args:
+      content: what is kept.
+      network: a user's own network, if that is what is kept of; by default it is looked for where
+        ``content`` says.
+
+    Raises:
+      EdlError: the network is not there.
+      KeyError: ``content`` lacks a field.
+    """
+    name, sizes = str(content["name"]), (content["width"], content["num_classes"])
+    sha256 = content.get("sha256")
+    if sha256 is None:
+        require_one_of("network", name, NETWORKS)  # a file is run only if its digest is known
+        return NetworkSpec(name, *sizes)
+    if not isinstance(sha256, str):
+        raise EdlError(f"sha256 {sha256!r} is no text")
+    return OwnNetworkSpec(name, *sizes, sha256, network or parts.recorded("network", name, sha256))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from edl_jax.config import EvolutionConfig
 from edl_jax.losses.base import Context, Loss
-from edl_jax.losses.networks import make_network
+from edl_jax.losses.networks import Network, make_network
 from edl_jax.losses.scale import matching_scale
 from edl_jax.objective.gains import Rehearsal, gains, sample_rehearsal, shortfall
 from edl_jax.objective.terms import TERMS, Candidate, Problem, sample_problem, scale_guard
@@ -47,12 +47,18 @@ class Generation(NamedTuple):
     rehearsal: Rehearsal | None = None
 
 
-def make_objective(config: EvolutionConfig) -> Objective[Generation]:
+def make_objective(
+    config: EvolutionConfig, network: Network | None = None
+) -> Objective[Generation]:
     """The weighted sum of the terms whose weight in ``config.objective`` is above 0.
 
     The batch is shared by ``num_classes`` and ``more_classes``; a term is its mean over them.
     Losses that read a context are ranked at one drawn for the generation, since the pairs are no
     batch of a training run; in rehearsal they read that of their students' batches.
+
+    Args:
+      config: the terms' weights, the mixture, the numbers of classes.
+      network: what candidates are; the one that ``config`` names by default.
 
     >>> objective = make_objective(EvolutionConfig(batch_size=64, more_classes=(2, 100)))
     >>> [problem.pairs.logits.shape for problem in objective.sample(jax.random.key(0)).problems]
@@ -60,7 +66,7 @@ def make_objective(config: EvolutionConfig) -> Objective[Generation]:
     """
     weights = {name: getattr(config.objective, name) for name in TERMS}
     weights = {name: weight for name, weight in weights.items() if weight > 0}
-    network = make_network(config.network, config.width, config.num_classes)
+    network = network or make_network(config.network, config.width, config.num_classes)
     counts = (config.num_classes, *config.more_classes)
 
     def sample(key: jax.Array) -> Generation:

@@ -11,7 +11,7 @@ from typing import ClassVar, TypeGuard
 from edl_jax import cli, pretrain, transfer
 from edl_jax.errors import EdlError, cannot
 from edl_jax.files import Json, distinct_names, path_exists, read_json
-from edl_jax.runs.directory import CONFIG, FRONT, METRICS, SUMMARY, WORKING_DIR
+from edl_jax.runs.directory import CONFIG, FRONT, METRICS, SOURCES, SUMMARY, WORKING_DIR
 from edl_jax.runs.history import Row, thinned
 from edl_jax.search.presets import PRESETS, PretrainConfig
 from edl_jax.transfer import TransferConfig
@@ -89,7 +89,8 @@ def _read(path: Path) -> Run:
     if not path_exists(path / CONFIG):
         raise EdlError(f"{path}: expected a run directory of pretrain or transfer, with {CONFIG}")
     content = read_json(path / CONFIG, _MOST_BYTES)
-    content.pop(WORKING_DIR, None)
+    for name in (WORKING_DIR, SOURCES):
+        content.pop(name, None)
     command = content.pop("command", None)
     if command == "pretrain":
         return _read_search(path, content)

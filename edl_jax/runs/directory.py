@@ -13,14 +13,14 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Protocol, Self
 
-from edl_jax.errors import EdlError, OptionError, cannot, not_writable
+from edl_jax.errors import EdlError, OptionError, cannot, not_writable, require
 from edl_jax.files import Json, path_exists, read_json, write_json
 
 CONFIG, METRICS, SUMMARY = "config.json", "metrics.jsonl", "summary.json"
 MANIFEST, TENSORBOARD, REPORT = "checkpoint.json", "tensorboard", "report.html"
 FRONT = "front.json"
 RESULTS = ("loss.npz", FRONT, "convergence.png", "loss_shape.png", "learning_curves.png", REPORT)
-WORKING_DIR = "working_dir"
+WORKING_DIR, SOURCES = "working_dir", "sources"
 _COMMANDS = ("pretrain", "transfer")
 _NEW = "a directory that does not hold a run yet"
 _OURS = "a directory that is empty, or holds a run of this program"
@@ -49,7 +49,8 @@ def stored_config(path: Path, command: str) -> Json:
     if not path_exists(path / CONFIG):
         raise OptionError("output_dir", path, expected)
     content = read_json(path / CONFIG, _MAX_CONFIG_BYTES)
-    content.pop(WORKING_DIR, None)
+    for name in (WORKING_DIR, SOURCES):
+        content.pop(name, None)
     if content.pop("command", None) != command:
         raise OptionError("output_dir", path, expected)
     return content
@@ -65,6 +66,24 @@ def working_dir(path: Path) -> Path:
     """
     said = read_json(path / CONFIG, _MAX_CONFIG_BYTES).get(WORKING_DIR)
     return Path(said) if isinstance(said, str) else Path()
+
+
+def require_same_sources(path: Path, sources: Mapping[str, str]) -> None:
+    """Raise :class:`OptionError` if a file of the user's has changed since the run began.
+
+    Args:
+      path: the run's directory.
+      sources: digests now, by ``option FILE.py:NAME``.
+
+    Raises:
+      EdlError: the run's configuration cannot be read.
+    """
+    then = read_json(path / CONFIG, _MAX_CONFIG_BYTES).get(SOURCES)
+    for name, digest in sources.items():
+        option, _, reference = name.partition(" ")
+        began = then.get(name) if isinstance(then, dict) else None
+        expected = f"the file as it was when the run began, of SHA-256 {str(began)[:12]}…"
+        require(digest == began, option, reference, expected)
 
 
 class Listener(Protocol):
@@ -89,6 +108,7 @@ class RunDirectory:
       config: the run's configuration, JSON-serialisable.
       resume: resume the run that the directory holds; see :meth:`rewind`.
       overwrite: a run that the directory holds is removed, files of other names stay.
+      sources: digests of the user's own files that take part, see :func:`require_same_sources`.
 
     A directory that holds anything but a run of this program is refused, whatever the flags.
 
@@ -110,6 +130,7 @@ class RunDirectory:
         *,
         resume: bool = False,
         overwrite: bool = False,
+        sources: Mapping[str, str] | None = None,
     ) -> None:
         self.path = (
             Path(path) if path else Path("runs") / f"{command}-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -130,7 +151,7 @@ class RunDirectory:
             self._lock()
             self._sweep()
             if not resume:
-                self._begin(config, overwrite)
+                self._begin({**({SOURCES: dict(sources)} if sources else {}), **config}, overwrite)
         except OSError as error:
             self._leave_nothing()
             raise not_writable("output_dir", self.path, error) from error

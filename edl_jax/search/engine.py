@@ -8,19 +8,20 @@ over all devices, see :mod:`edl_jax.search.layout`.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
 
 from edl_jax.chaos.maps import State
 from edl_jax.config import EvolutionConfig
-from edl_jax.losses.networks import Network, Params, make_network
-from edl_jax.objective.fitness import Objective, make_objective
+from edl_jax.losses.networks import Network, Params
+from edl_jax.objective.fitness import Objective
 from edl_jax.search import front
+from edl_jax.search.chosen import OwnParts, Parts, choose
 from edl_jax.search.layout import make_layout
+from edl_jax.strategies import registry
 from edl_jax.strategies.base import Strategy
-from edl_jax.strategies.registry import make_strategy, matrix_size
 
 
 @partial(
@@ -79,52 +80,32 @@ class Evolution(NamedTuple):
     network: Network
 
 
-def _solution(network: Network) -> Params:
-    shapes = jax.eval_shape(network.init, jax.random.key(0))
-    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-
-
-def quadratic_cost(config: EvolutionConfig) -> str:
-    """What to know before a search whose strategy keeps a matrix; empty if it keeps none.
-
-    Raises:
-      OptionError: the strategy has no such option, or cannot have such a population.
-
-    >>> print(quadratic_cost(EvolutionConfig(strategy="CMA_ES")))
-    CMA_ES keeps 401 x 401 numbers for the 401 parameters of the loss: time and memory grow with \
-their square.
-    """
-    network = make_network(config.network, config.width, config.num_classes)
-    size = matrix_size(config, _solution(network))
-    if not size:
-        return ""
-    return (
-        f"{config.strategy} keeps {size} x {size} numbers for the {size} parameters of the loss: "
-        "time and memory grow with their square."
-    )
-
-
 def make_evolution(
     config: EvolutionConfig,
-    objective: Objective | None = None,
-    strategy: Strategy | None = None,
+    objective: Objective | Callable[[EvolutionConfig], Objective] | None = None,
+    strategy: Strategy | registry.Maker | None = None,
     *,
     start: Params | None = None,
     devices: Sequence[jax.Device] | None = None,
+    **own: Unpack[OwnParts],
 ) -> Evolution:
     """Build the search that ``config`` describes.
 
     Args:
       config: population, strategy, network, mixture, objective.
       objective: replaces the one that ``config.objective`` describes.
-      strategy: replaces the one that ``config.strategy`` names; its candidates are populations of
-        the network's parameters.
+      strategy: replaces the one that ``config.strategy`` names.
       start: parameters to start from, in place of the first of a drawn population; ES starts from
         them alone.
       devices: what the population is spread over; by default all devices of all processes.
+      own: further parts of your own: ``network``, ``mutation``, ``schedule``, ``map``; see
+        :class:`~edl_jax.search.chosen.OwnParts`.
 
     Returns:
       Pure functions; all of them may be put under ``jax.jit`` and ``jax.vmap``.
+
+    Raises:
+      OptionError: there is no such part, or one of your own breaks its contract.
 
     >>> config = EvolutionConfig(population_size=8, batch_size=64, width=4)
     >>> evolution = make_evolution(config)
@@ -137,15 +118,16 @@ def make_evolution(
     >>> info.best_fitness.shape
     (2, 3)
     """
-    network = make_network(config.network, config.width, config.num_classes)
-    rehearses = objective is None and config.objective.rehearsal > 0
-    objective = objective or make_objective(config)
+    chosen: Parts = {**own}
+    if objective is not None:
+        chosen["objective"] = objective
+    if strategy is not None:
+        chosen["strategy"] = strategy
+    network, judge, searcher, rehearses = choose(config, **chosen)
     layout = make_layout(config.population_size, devices)
-    if strategy is None:
-        strategy = make_strategy(config, _solution(network))
 
     def of_candidate(candidate: Params, problem: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
-        return objective.evaluate(partial(network.apply, candidate), problem)
+        return judge.evaluate(partial(network.apply, candidate), problem)
 
     def evaluate(population: Params, problem: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
         fitness, terms = layout.map(of_candidate, population, problem, config.candidates_at_once)
@@ -157,10 +139,10 @@ def make_evolution(
         population = jax.vmap(network.init)(jax.random.split(network_key, config.population_size))
         if start is not None:
             population = jax.tree.map(lambda drawn, one: drawn.at[0].set(one), population, start)
-        state = strategy.init(
+        state = searcher.init(
             strategy_key,
             layout.split(population),
-            lambda candidates: evaluate(candidates, objective.sample(problem_key))[0],
+            lambda candidates: evaluate(candidates, judge.sample(problem_key))[0],
         )
         # Python numbers in a strategy's state are of weak type, the scan's are not: the second
         # chunk of generations would be compiled anew.
@@ -174,12 +156,12 @@ def make_evolution(
     def generation(state: EvolutionState, _: None) -> tuple[EvolutionState, GenerationInfo]:
         key = jax.random.fold_in(state.key, state.generation)
         problem_key, ask_key, tell_key = jax.random.split(key, 3)
-        problem = objective.sample(problem_key)
-        current = strategy.reevaluate(state.strategy, lambda known: evaluate(known, problem)[0])
-        population, asked = strategy.ask(ask_key, current)
+        problem = judge.sample(problem_key)
+        current = searcher.reevaluate(state.strategy, lambda known: evaluate(known, problem)[0])
+        population, asked = searcher.ask(ask_key, current)
         population = layout.split(population)
         fitness, terms = evaluate(population, problem)
-        told = strategy.tell(tell_key, population, fitness, asked)
+        told = searcher.tell(tell_key, population, fitness, asked)
         finite = jnp.isfinite(fitness)
         best = jnp.argmin(fitness)
         info = GenerationInfo(
@@ -199,7 +181,7 @@ def make_evolution(
         return jax.lax.scan(generation, state, length=generations)
 
     def params_of(state: EvolutionState) -> Params:
-        return layout.gather(strategy.incumbent(state.strategy))
+        return layout.gather(searcher.incumbent(state.strategy))
 
     return Evolution(jax.jit(init), run, jax.jit(params_of), network)
 

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +13,13 @@ import numpy as np
 from edl_jax.config import EvolutionConfig
 from edl_jax.errors import EdlError, require
 from edl_jax.losses.learned import LearnedLoss, make_learned_loss
-from edl_jax.losses.networks import NetworkSpec, Params
+from edl_jax.losses.networks import NetworkSpec, Params, network_spec
 from edl_jax.objective.fitness import GAIN
 from edl_jax.objective.gains import Rehearsal, gains, sample_rehearsal, shortfall
 from edl_jax.objective.properties import PROFILE_POINTS, largest_rise, loss_profile
 from edl_jax.objective.ranking import HeldOut, held_out
 from edl_jax.search import front
+from edl_jax.search.chosen import Parts, sources
 from edl_jax.search.engine import (
     EvolutionState,
     GenerationInfo,
@@ -107,6 +108,7 @@ def evolve(
     on_stage: Callable[[str], None] = lambda stage: None,
     restore: Callable[[EvolutionState], EvolutionState | None] = lambda state: None,
     provenance: Mapping[str, Any] | None = None,
+    **own: Unpack[Parts],
 ) -> Evolved:
     """Evolve a loss and freeze it.
 
@@ -120,7 +122,9 @@ def evolve(
       on_stage: called with a word on what begins after the search.
       restore: given the state that the search begins with, the one of some :class:`Chunk` to
         resume from instead, or None.
-      provenance: JSON-serialisable; goes into the loss beside the figures.
+      provenance: JSON-serialisable; goes into the loss beside the figures, and the digests of
+        parts that are not the package's.
+      own: parts in place of those that ``config`` names; see :class:`~edl_jax.search.chosen.Parts`.
 
     Returns:
       The loss, its scale fixed, its figures on fresh held-out pairs, and the front of a search that
@@ -136,10 +140,11 @@ def evolve(
     >>> loss(jnp.zeros((2, 10)), jnp.array([0, 1])).shape
     (2,)
     """
+    spec = network_spec(own.get("network", config.network), config.width, config.num_classes)
     if start is not None:
-        require_start(start, config, start)
+        require_start(start, spec, start)
     first = None if start is None else dict(start.params)
-    evolution = parallel_searches(make_evolution(config, start=first), num_searches)
+    evolution = parallel_searches(make_evolution(config, start=first, **own), num_searches)
     init_key, monitor_key, final_key = jax.random.split(jax.random.key(seed), 3)
 
     @jax.jit
@@ -156,7 +161,8 @@ def evolve(
     state, generation = evolution.init(init_key), 0
     restored = restore(state)
     state, done = (state, 0) if restored is None else (restored, int(restored.generation))
-    longest = 1 if config.objective.rehearsal > 0 else 50  # seconds a generation, or many a second
+    # Seconds a generation, or many a second.
+    longest = 50 if state.archive is None else 1
     for size in chunk_sizes(config.num_generations, longest):
         generation += size
         if generation <= done:
@@ -170,7 +176,7 @@ def evolve(
     candidates = searches(state)
     if state.archive is not None:
         candidates = front.pool(jax.device_get(state.archive), candidates)
-    losses = _checked_losses(config, candidates)
+    losses = _checked_losses(config, spec, candidates)
     members: Sequence[Member] = ()
     frozen, rehearsed = losses[0], {}
     if len(candidates) > 1:
@@ -189,31 +195,34 @@ def evolve(
         **rehearsed,
     }
 
+    found = {option: asdict(source) for option, source in sources(config, own).items()}
+    foreign = {"parts": found} if found else {}
+
     def made(loss: LearnedLoss, figures: dict[str, Any]) -> LearnedLoss:
-        text = json.dumps({**(provenance or {}), "figures": figures}, sort_keys=True)
+        content = {**(provenance or {}), **foreign, "figures": figures}
+        text = json.dumps(content, sort_keys=True)
         return jax.tree.map(jnp.asarray, replace(loss, provenance_json=text))
 
     members = [m._replace(loss=made(m.loss, {"gains": m.gains})) for m in members]
     return Evolved(made(frozen, figures), figures, members if state.archive is not None else ())
 
 
-def require_start(start: LearnedLoss, config: EvolutionConfig, said: object) -> None:
-    """Raise :class:`OptionError` on ``said`` unless ``start`` is of the network of ``config``."""
-    own, (name, width) = ((spec.name, spec.width) for spec in (start.spec, _spec(config)))
-    require(own == (name, width), "start", said, f"a loss of network {name}, width {width}")
+def require_start(start: LearnedLoss, spec: NetworkSpec, said: object) -> None:
+    """Raise :class:`OptionError` on ``said`` unless ``start`` is of the network of ``spec``."""
+    expected = f"a loss of network {spec.name}, width {spec.width}"
+    fits = (start.spec.name, start.spec.width) == (spec.name, spec.width)
+    require(fits, "start", said, expected)
 
 
-def _spec(config: EvolutionConfig) -> NetworkSpec:
-    return NetworkSpec(config.network, config.width, config.num_classes)
-
-
-def _checked_losses(config: EvolutionConfig, candidates: Sequence[Params]) -> list[LearnedLoss]:
+def _checked_losses(
+    config: EvolutionConfig, spec: NetworkSpec, candidates: Sequence[Params]
+) -> list[LearnedLoss]:
     """Those of the candidates that pass; if none does, the error of the last one is raised."""
     losses: list[LearnedLoss] = []
     failure = EdlError("nothing was evolved")
     for params in candidates:
         try:
-            losses.append(_checked_loss(config, params))
+            losses.append(_checked_loss(config, spec, params))
         except EdlError as error:
             failure = error
     if not losses:
@@ -221,9 +230,9 @@ def _checked_losses(config: EvolutionConfig, candidates: Sequence[Params]) -> li
     return losses
 
 
-def _checked_loss(config: EvolutionConfig, params: Params) -> LearnedLoss:
+def _checked_loss(config: EvolutionConfig, spec: NetworkSpec, params: Params) -> LearnedLoss:
     """``params`` as a loss, unless it prefers, anywhere, that the label is less probable."""
-    loss = make_learned_loss(_spec(config), params)
+    loss = make_learned_loss(spec, params)
     rise = largest_rise(loss, config.num_classes)
     if not rise <= config.max_rise:
         raise EdlError(

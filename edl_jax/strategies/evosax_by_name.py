@@ -17,7 +17,6 @@ from evosax.algorithms.base import EvolutionaryAlgorithm, Params
 from evosax.algorithms.distribution_based.sv.base import SV_ES
 
 from edl_jax.chaos.maps import State
-from edl_jax.chaos.streams import Stream
 from edl_jax.config import STRATEGIES, EvolutionConfig
 from edl_jax.errors import OptionError, require, require_one_of
 from edl_jax.strategies.base import Evaluate, Strategy, keep_state
@@ -28,36 +27,35 @@ from edl_jax.strategies.evosax import (
     mutated,
     without_failures,
 )
-from edl_jax.strategies.mutation import make_mutation
-from edl_jax.strategies.step_size import make_schedule
+from edl_jax.strategies.ingredients import Ingredients
+from edl_jax.strategies.step_size import Sizes, make_schedule
 
 Setting = bool | int | float
 # Populations of a Stein variational strategy, where no option says how many.
 _POPULATIONS = 2
 
 
-def evosax_strategy(name: str, config: EvolutionConfig, num_dims: int, stream: Stream) -> Strategy:
+def evosax_strategy(name: str, ingredients: Ingredients) -> Strategy:
     """The algorithm called ``name`` on vectors, its options and step size in it.
 
     Args:
       name: one in evosax's registry.
-      config: the search; see :attr:`~edl_jax.config.EvolutionConfig.strategy_options`.
-      num_dims: numbers in a candidate.
-      stream: of chaotic mutations, for those that draw from an operator.
+      ingredients: the search, with :attr:`~edl_jax.config.EvolutionConfig.strategy_options`, and
+        the mutation for those that draw from an operator.
 
     Raises:
       OptionError: an option is none of the algorithm's, or it cannot have this population.
 
-    >>> from edl_jax.chaos.streams import make_stream
+    >>> from edl_jax.strategies.ingredients import make_ingredients
     >>> config = EvolutionConfig(strategy="PSO", strategy_options=("inertia_coeff=0.5",))
-    >>> strategy = evosax_strategy("PSO", config, 3, make_stream("logistic"))
+    >>> strategy = evosax_strategy("PSO", make_ingredients(config, 3))
     """
+    config, num_dims = ingredients.config, ingredients.num_dims
     algorithm, params = _configured(name, config, num_dims)
     if isinstance(algorithm, SV_ES):
         return _side_by_side(algorithm, params)
     if STRATEGIES[name].takes_mutation:
-        mutation = make_mutation(config.mutation, config.chaos, stream)
-        return mutated(algorithm, mutation, params, mirrored=name == "Open_ES")
+        return mutated(algorithm, ingredients.mutation, params, mirrored=name == "Open_ES")
     return from_evosax(algorithm, params, keeps_fitness=name == "DifferentialEvolution")
 
 
@@ -76,9 +74,7 @@ def _configured(
     if "std_schedule" in takes:
         arguments["std_schedule"] = make_schedule(
             config.schedule,
-            step_size=config.step_size,
-            final_step_size=config.final_step_size,
-            num_generations=config.num_generations,
+            Sizes(config.step_size, config.final_step_size, config.num_generations),
         )
         if "optimizer" in takes:
             arguments["optimizer"] = optax.adam(config.step_size)

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from edl_jax import parts
 from edl_jax.chaos.maps import State
 from edl_jax.chaos.streams import Shape, Stream, make_stream
-from edl_jax.config import MARGINALS, MUTATIONS, ChaosConfig
+from edl_jax.config import MARGINALS, ChaosConfig
 from edl_jax.errors import require_one_of
 
 
@@ -132,28 +133,8 @@ def switched(above: Mutation, below: Mutation, stream: Stream) -> Mutation:
     return Mutation(init, sample)
 
 
-def make_mutation(
-    name: str, chaos: ChaosConfig | None = None, stream: Stream | None = None
-) -> Mutation:
-    """The operator called ``name``: ``"gaussian"``, or ``"chaotic"`` as ``chaos`` says.
-
-    Args:
-      name: one of :data:`edl_jax.config.MUTATIONS`.
-      chaos: the law of chaotic directions, and where chaos acts. ``direction``: the perturbation
-        is chaotic, else Gaussian; ``step_size`` and ``gene_step_size``: see :func:`scaled`;
-        ``switch``: some individuals are perturbed chaotically and the others by a Gaussian, see
-        :func:`switched`. ``recombination`` is the strategy's affair and changes nothing here.
-      stream: where the values come from; by default the one that ``chaos`` describes.
-
-    >>> chaos = ChaosConfig(acts_on=("step_size", "gene_step_size"))
-    >>> mutation = make_mutation("chaotic", chaos)
-    >>> state = mutation.init(jax.random.key(0), (4, 2))
-    """
-    require_one_of("mutation", name, MUTATIONS)
-    if name == "gaussian":
-        return gaussian()
-    chaos = chaos or ChaosConfig()
-    stream = stream or make_stream(chaos.map, chaos.dynamics, chaos.orbits)
+def _chaotic(chaos: ChaosConfig, stream: Stream) -> Mutation:
+    """What ``chaos`` describes: directions, step sizes, or a switch between two operators."""
     mutation = directed(stream, chaos.marginal) if "direction" in chaos.acts_on else gaussian()
     if "switch" in chaos.acts_on:
         mutation = switched(directed(stream, chaos.marginal), mutation, stream)
@@ -162,3 +143,42 @@ def make_mutation(
     if "gene_step_size" in chaos.acts_on:
         mutation = scaled(mutation, stream, "gene")
     return mutation
+
+
+Maker = Callable[[ChaosConfig, Stream], Mutation]
+"""``(chaos, stream) -> mutation``, with the chaos that the options describe."""
+
+MUTATIONS: dict[str, Maker] = {
+    "gaussian": lambda chaos, stream: gaussian(),
+    "chaotic": _chaotic,
+}
+"""Name to maker."""
+
+
+def make_mutation(
+    mutation: str | Mutation | Maker,
+    chaos: ChaosConfig | None = None,
+    stream: Stream | None = None,
+) -> Mutation:
+    """A mutation operator by its name.
+
+    Args:
+      mutation: a name in :data:`MUTATIONS`, ``path/to/file.py:NAME``, or an operator of your own: a
+        :class:`Mutation`, or a function ``(chaos, stream) -> Mutation``.
+      chaos: the law of chaotic directions, and where chaos acts. ``direction``: the perturbation
+        is chaotic, else Gaussian; ``step_size`` and ``gene_step_size``: see :func:`scaled`;
+        ``switch``: some individuals are perturbed chaotically and the others by a Gaussian, see
+        :func:`switched`. ``recombination`` is the strategy's affair and changes nothing here.
+      stream: where the values come from; by default the one that ``chaos`` describes.
+
+    Raises:
+      OptionError: there is no such operator.
+
+    >>> chaos = ChaosConfig(acts_on=("step_size", "gene_step_size"))
+    >>> mutation = make_mutation("chaotic", chaos)
+    >>> state = mutation.init(jax.random.key(0), (4, 2))
+    """
+    found = parts.find("mutation", mutation, MUTATIONS)
+    chaos = chaos or ChaosConfig()
+    stream = stream or make_stream(chaos.map, chaos.dynamics, chaos.orbits)
+    return parts.finished("mutation", mutation, found, Mutation, chaos, stream)

@@ -5,64 +5,73 @@ What each of them can do is said in :data:`edl_jax.config.STRATEGIES`, which nee
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 from evosax.algorithms import algorithms
 
-from edl_jax.chaos.streams import Stream, make_stream
+from edl_jax import parts
 from edl_jax.config import EvolutionConfig
-from edl_jax.errors import EdlError, OptionError, one_line
+from edl_jax.errors import EdlError, OptionError, one_line, require
 from edl_jax.strategies.base import PyTree, Strategy, num_dims, on_pytrees
 from edl_jax.strategies.chaotic_evolution import chaotic_evolution
 from edl_jax.strategies.es import es
 from edl_jax.strategies.evosax_by_name import evosax_strategy
-from edl_jax.strategies.mutation import make_mutation
+from edl_jax.strategies.gradient import gradient
+from edl_jax.strategies.ingredients import Ingredients, OwnIngredients, make_ingredients
 from edl_jax.strategies.stagnation import restarting
-from edl_jax.strategies.step_size import make_control
+from edl_jax.strategies.step_size import Sizes, make_schedule
 
-Maker = Callable[[EvolutionConfig, int, Stream], Strategy]
-"""``(config, num_dims, stream) -> strategy`` on vectors."""
+Maker = Callable[[Ingredients], Strategy]
+"""``ingredients -> strategy`` on vectors."""
 
 
-def _es(config: EvolutionConfig, size: int, stream: Stream) -> Strategy:
-    chaotic = config.mutation == "chaotic" and "recombination" in config.chaos.acts_on
+def _es(of: Ingredients) -> Strategy:
+    chaos = of.config.mutation == "chaotic" and "recombination" in of.config.chaos.acts_on
     return es(
-        config.population_size,
-        size,
-        mutation=make_mutation(config.mutation, config.chaos, stream),
-        control=make_control(
-            config.schedule,
-            step_size=config.step_size,
-            final_step_size=config.final_step_size,
-            num_generations=config.num_generations,
-            stream=stream,
-        ),
-        recombination=stream if chaotic else None,
+        of.config.population_size,
+        of.num_dims,
+        mutation=of.mutation,
+        control=of.control,
+        recombination=of.stream if chaos else None,
     )
 
 
-def _chaotic_evolution(config: EvolutionConfig, size: int, stream: Stream) -> Strategy:
-    return chaotic_evolution(stream)
+def _gradient(of: Ingredients) -> Strategy:
+    config = of.config
+    sizes = Sizes(config.step_size, config.final_step_size, config.num_generations)
+    return gradient(make_schedule(config.schedule, sizes))
 
 
 STRATEGIES: dict[str, Maker] = {
     "ES": _es,
-    "ChaoticEvolution": _chaotic_evolution,
+    "ChaoticEvolution": lambda of: chaotic_evolution(of.stream),
+    "gradient": _gradient,
     **{name: partial(evosax_strategy, name) for name in algorithms},
 }
-"""Name to maker: ``(config, num_dims, stream) -> strategy`` on vectors."""
+"""Name to maker: ``ingredients -> strategy`` on vectors."""
 
 
-def make_strategy(config: EvolutionConfig, solution: PyTree) -> Strategy:
+def make_strategy(
+    config: EvolutionConfig,
+    solution: PyTree,
+    strategy: Strategy | Maker | None = None,
+    **own: Unpack[OwnIngredients],
+) -> Strategy:
     """The strategy that a configuration describes, its mutation, step sizes and chaos in it.
 
     Args:
       config: names the strategy; the search's size, step sizes, mutation and chaos.
       solution: a pytree of float32 arrays that shows the form of a solution.
+      strategy: in place of the one named: a :class:`Strategy` of candidates like ``solution``, or
+        a function ``ingredients -> Strategy`` on vectors. A file's NAME may be either.
+      own: its mutation, schedule and chaotic map; see
+        :class:`~edl_jax.strategies.ingredients.OwnIngredients`.
 
     Raises:
-      OptionError: the strategy has no such option, or cannot have such a population.
+      OptionError: the strategy has no such option, cannot have such a population, or does not
+        keep to the contract of :class:`Strategy`.
 
     >>> import jax, jax.numpy as jnp
     >>> strategy = make_strategy(EvolutionConfig(population_size=8), {"weights": jnp.zeros(3)})
@@ -71,19 +80,29 @@ def make_strategy(config: EvolutionConfig, solution: PyTree) -> Strategy:
     >>> strategy.ask(jax.random.key(1), state)[0]["weights"].shape
     (8, 3)
     """
-    chaos = config.chaos
-    stream = make_stream(chaos.map, chaos.dynamics, chaos.orbits)
-    strategy = STRATEGIES[config.strategy](config, num_dims(solution), stream)
+    named = config.strategy if strategy is None else strategy
+    found: Any = parts.find("strategy", named, STRATEGIES)
+    if isinstance(found, Strategy):
+        expected = "0 with a strategy that is given as an object"
+        require(not config.restart_after, "restart_after", config.restart_after, expected)
+        return found
+    given = make_ingredients(config, num_dims(solution), **own)
+    made = parts.finished("strategy", named, found, Strategy, given)
     if config.restart_after:
-        strategy = restarting(strategy, config.restart_after)
-    return on_pytrees(strategy, solution)
+        made = restarting(made, config.restart_after)
+    return on_pytrees(made, solution)
 
 
-def matrix_size(config: EvolutionConfig, solution: PyTree) -> int:
+def matrix_size(config: EvolutionConfig, solution: PyTree, strategy: Strategy | None = None) -> int:
     """n, the numbers in a solution, if the strategy carries n by n numbers or more; else 0.
 
     The time of a generation and the memory then grow with the square of n. A generation is traced,
     so that options with which the strategy cannot run are found out here.
+
+    Args:
+      config: the search.
+      solution: a pytree of float32 arrays that shows the form of a solution.
+      strategy: the one of ``config`` on such pytrees, if it is made already.
 
     Raises:
       OptionError: the strategy cannot run with its options or with such a population.
@@ -92,17 +111,22 @@ def matrix_size(config: EvolutionConfig, solution: PyTree) -> int:
     >>> [matrix_size(EvolutionConfig(strategy=name), jnp.zeros(50)) for name in ("ES", "CMA_ES")]
     [0, 50]
     """
-    size = num_dims(solution)
+    size, leaves = num_dims(solution), jax.tree.leaves
 
-    def generation(strategy: Strategy, key: jax.Array, population: jax.Array) -> PyTree:
-        state = strategy.init(key, population, lambda known: known[:, 0])
+    def first(population: PyTree) -> jax.Array:
+        return jnp.zeros(leaves(population)[0].shape[0], jnp.float32)
+
+    def generation(strategy: Strategy, key: jax.Array) -> PyTree:
+        start = jax.tree.map(
+            lambda leaf: jnp.zeros((config.population_size, *leaf.shape), leaf.dtype), solution
+        )
+        state = strategy.init(key, start, first)
         asked, state = strategy.ask(key, state)
-        return strategy.tell(key, asked, asked[:, 0], state)
+        return strategy.tell(key, asked, first(asked), state)
 
-    start = jax.ShapeDtypeStruct((config.population_size, size), jnp.float32)
     try:
-        strategy = make_strategy(config, jnp.zeros(size))
-        state = jax.eval_shape(partial(generation, strategy), jax.random.key(0), start)
+        strategy = strategy or make_strategy(config, solution)
+        state = jax.eval_shape(partial(generation, strategy), jax.random.key(0))
     except EdlError:
         raise
     except Exception as error:  # of any kind, from deep within an algorithm
@@ -111,5 +135,5 @@ def matrix_size(config: EvolutionConfig, solution: PyTree) -> int:
         expected = f"values with which {config.strategy} can run ({one_line(error)})"
         given = " ".join(config.strategy_options)
         raise OptionError("strategy_options", given, expected) from None
-    square = any(leaf.shape[-2:] == (size, size) for leaf in jax.tree.leaves(state))
+    square = any(leaf.shape[-2:] == (size, size) for leaf in leaves(state))
     return size if square else 0

@@ -15,9 +15,10 @@ import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
+from edl_jax import parts
 from edl_jax.chaos.maps import State
 from edl_jax.chaos.streams import Stream, make_stream
-from edl_jax.config import PLAIN_SCHEDULES, SCHEDULES
+from edl_jax.config import PLAIN_SCHEDULES
 from edl_jax.errors import require_one_of
 from edl_jax.strategies.mutation import Mutation, gaussian
 
@@ -239,62 +240,82 @@ def self_adaptation(initial: float, perturbation: Mutation | None = None) -> Ste
     return StepSizeControl(init, ask, tell)
 
 
-def make_schedule(
-    name: str,
-    *,
-    step_size: float,
-    final_step_size: float,
-    num_generations: int,
-) -> optax.Schedule:
+class Sizes(NamedTuple):
+    """What the options say of step sizes.
+
+    Attributes:
+      first: the first step size.
+      last: the last one, of rules that fall.
+      num_generations: when these end.
+    """
+
+    first: float
+    last: float
+    num_generations: int
+
+
+def make_schedule(name: str, sizes: Sizes) -> optax.Schedule:
     """An optax schedule: ``constant``, ``exponential`` or ``cosine``.
 
     Args:
       name: which.
-      step_size: where it starts.
-      final_step_size: where it ends; without meaning for ``constant``.
-      num_generations: when it ends.
+      sizes: where it starts, where it ends (without meaning for ``constant``), and when.
     """
     require_one_of("schedule", name, PLAIN_SCHEDULES)
-    steps = max(1, num_generations)
+    steps = max(1, sizes.num_generations)
     if name == "constant":
-        return optax.constant_schedule(step_size)
+        return optax.constant_schedule(sizes.first)
     if name == "cosine":
-        cosine = optax.cosine_decay_schedule(step_size, steps, final_step_size / step_size)
+        cosine = optax.cosine_decay_schedule(sizes.first, steps, sizes.last / sizes.first)
         return lambda count: cosine(_float32(count))
-    return optax.exponential_decay(step_size, steps, final_step_size / step_size)
+    return optax.exponential_decay(sizes.first, steps, sizes.last / sizes.first)
+
+
+Maker = Callable[[Sizes, Stream], StepSizeControl]
+"""``(sizes, stream) -> control``, with the chaos that the options describe."""
+
+
+def _followed(name: str, sizes: Sizes, stream: Stream) -> StepSizeControl:
+    return follow(make_schedule(name, sizes))
+
+
+SCHEDULES: dict[str, Maker] = {
+    "constant": partial(_followed, "constant"),
+    "exponential": partial(_followed, "exponential"),
+    "cosine": partial(_followed, "cosine"),
+    "chaotic_annealing": lambda sizes, stream: chaotic_annealing(
+        make_schedule("exponential", sizes), stream
+    ),
+    "success_rule": lambda sizes, stream: success_rule(sizes.first),
+    "csa": lambda sizes, stream: cumulative(sizes.first),
+    "self_adaptation": lambda sizes, stream: self_adaptation(sizes.first),
+}
+"""Name to maker."""
 
 
 def make_control(
-    name: str,
+    schedule: str | StepSizeControl | Maker,
     *,
     step_size: float,
     final_step_size: float,
     num_generations: int,
     stream: Stream | None = None,
 ) -> StepSizeControl:
-    """The control called ``name``, one of :data:`edl_jax.config.SCHEDULES`.
+    """A step-size control by its name.
 
     Args:
-      name: which.
+      schedule: a name in :data:`SCHEDULES`, ``path/to/file.py:NAME``, or a control of your own: a
+        :class:`StepSizeControl`, or a function ``(sizes, stream) -> StepSizeControl``.
       step_size: the first step size.
       final_step_size: the last one, of ``exponential``, ``cosine`` and ``chaotic_annealing``, which
         is exponential on average.
       num_generations: when these end.
       stream: of ``chaotic_annealing``; the logistic map's by default.
+
+    Raises:
+      OptionError: there is no such control.
     """
-    require_one_of("schedule", name, SCHEDULES)
-    if name == "success_rule":
-        return success_rule(step_size)
-    if name == "csa":
-        return cumulative(step_size)
-    if name == "self_adaptation":
-        return self_adaptation(step_size)
-    schedule = make_schedule(
-        "exponential" if name == "chaotic_annealing" else name,
-        step_size=step_size,
-        final_step_size=final_step_size,
-        num_generations=num_generations,
-    )
-    if name == "chaotic_annealing":
-        return chaotic_annealing(schedule, stream or make_stream("logistic"))
-    return follow(schedule)
+    found = parts.find("schedule", schedule, SCHEDULES)
+    sizes = Sizes(step_size, final_step_size, num_generations)
+    stream = stream or make_stream("logistic")
+    return parts.finished("schedule", schedule, found, StepSizeControl, sizes, stream)

@@ -1,7 +1,8 @@
 """The Python blocks of README and docs run as written, each in a namespace of its own.
 
-Before the blocks of a page its lines that export a loss are run, so that a block finds the files.
-Blocks with torch run where it is installed.
+Before the blocks of a page its lines that export a loss are run, and a block that begins with the
+name of a file is written to it, so that the others find them. Blocks with torch run where it is
+installed.
 """
 
 import pkgutil
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from edl_jax import pretrain
 from edl_jax.export import __main__ as export
 
 ROOT = Path(__file__).parent.parent.parent
@@ -31,11 +33,15 @@ def exported(tmp_path_factory):
 
     def directory_of(page):
         if page not in directories:
-            directories[page] = tmp_path_factory.mktemp("page")
+            directories[page], text = tmp_path_factory.mktemp("page"), page.read_text()
             with pytest.MonkeyPatch.context() as patch:
                 patch.chdir(directories[page])
-                for args in re.findall(r"^python -m edl_jax\.export (.*)$", page.read_text(), re.M):
+                for args in re.findall(r"^python -m edl_jax\.export (.*)$", text, re.M):
                     export.command(shlex.split(args, comments=True))
+            for name, content in re.findall(
+                r"```python\n# (\w+\.py)\n(.*?)```", page.read_text(), re.S
+            ):
+                (directories[page] / name).write_text(content)
         return directories[page]
 
     return directory_of
@@ -57,8 +63,20 @@ def test_the_block_runs_and_learns_if_it_measures(page, block, exported, monkeyp
     try:
         exec(compile(block, page.name, "exec"), namespace)
     finally:
-        sys.modules.pop("edl_base", None)
+        for name in ("edl_base", "mine", "descent"):
+            sys.modules.pop(name, None)
     assert namespace.get("accuracy", 1.0) > 0.9
+
+
+def test_the_searches_with_own_parts_run(exported, monkeypatch):
+    page = ROOT / "docs" / "own_parts.md"
+    monkeypatch.chdir(exported(page))
+    text = page.read_text().replace("\\\n", " ")
+    commands = re.findall(r"^python -m edl_jax\.pretrain (.*)$", text, re.M)
+
+    assert len(commands) == 3
+    for args in commands:
+        pretrain.command(shlex.split(args))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -84,7 +84,7 @@ def test_the_table_of_presets_is_theirs():
 
 
 @pytest.mark.parametrize(
-    "names", [synthetic.COMPONENTS, terms.TERMS, networks._NETWORKS, ranking.ORDERS]
+    "names", [synthetic.COMPONENTS, terms.TERMS, networks.NETWORKS, ranking.ORDERS]
 )
 def test_the_method_page_names_every_part(names):
     words = set(re.findall(r"\w+", (DOCS / "method.md").read_text()))

@@ -11,6 +11,7 @@ from edl_jax.config import SCHEDULES
 from edl_jax.strategies.es import es
 from edl_jax.strategies.step_size import (
     Selection,
+    Sizes,
     chaotic_annealing,
     cumulative,
     follow,
@@ -47,7 +48,7 @@ def start(control, size=8, num_dims=5):
     ],
 )
 def test_schedules_start_and_end_where_they_should(name, expected):
-    control = follow(make_schedule(name, **SIZES))
+    control = follow(make_schedule(name, Sizes(0.4, 0.1, 10)))
     state, sizes = start(control), []
     for generation in range(11):
         sizes.append(float(state.step_size))
