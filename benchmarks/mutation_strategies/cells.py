@@ -6,6 +6,7 @@ over the tuning seeds, at the step size for which that is lowest.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from benchmarks.mutation_strategies.scores import (
     stagnated,
 )
 from benchmarks.mutation_strategies.searches import Shared, make_searches, make_shared
-from benchmarks.mutation_strategies.variants import ALL, CORE, FIELDS, GAUSSIAN, Variant
+from benchmarks.mutation_strategies.variants import ALL, CORE, FEW, FIELDS, GAUSSIAN, Variant
 
 KEY = ("problem", *FIELDS, "stage", "step_size", "seed")
 
@@ -95,8 +96,15 @@ def run_variant(
 def run_problem(name: str, config: MutationStrategiesConfig, output: Path) -> None:
     """Run what is still missing of one problem; the Gaussian first, for it sets the target."""
     problem = PROBLEMS[name]()
+    config = replace(
+        config,
+        num_seeds=min(config.num_seeds, problem.most_seeds),
+        num_tuning_seeds=min(config.num_tuning_seeds, problem.most_tuning_seeds),
+    )
     if config.quick:
-        problem = problem._replace(num_generations=100, step_sizes=problem.step_sizes[1:5])
+        problem = problem._replace(
+            num_generations=min(100, problem.num_generations), step_sizes=problem.step_sizes[1:5]
+        )
     shared, results = make_shared(problem), ResultsFile(output, KEY)
     for variant in variants(name, config.quick):
         fields = variant.row()
@@ -105,7 +113,6 @@ def run_problem(name: str, config: MutationStrategiesConfig, output: Path) -> No
             continue
         target = None if variant == GAUSSIAN else target_of(results.rows, name)
         target, rows = run_variant(problem, shared, variant, target, config)
-        measure = "discordance" if name in PRETRAINING else "error"
         common = {
             "problem": name,
             **fields,
@@ -115,7 +122,7 @@ def run_problem(name: str, config: MutationStrategiesConfig, output: Path) -> No
         }
         results.add_all(
             [
-                {**common, **{measure if f == "score" else f: v for f, v in row.items()}}
+                {**common, **{problem.measure if f == "score" else f: v for f, v in row.items()}}
                 for row in rows
             ]
         )
@@ -127,7 +134,9 @@ def row_key(row: Row) -> tuple[object, ...]:
 
 
 def variants(problem: str, quick: bool) -> list[Variant]:
-    """What is compared on a problem: everything where losses are evolved."""
+    """What is compared on a problem: everything where losses are evolved by ranking."""
+    if problem == "rehearsal":
+        return FEW
     if quick:
         return [GAUSSIAN, Variant(), Variant(acts_on=("step_size",))]
     return ALL if problem in PRETRAINING else CORE

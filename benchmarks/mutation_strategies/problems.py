@@ -1,6 +1,7 @@
-"""What ``mutation_strategies`` searches: losses in four representations, and BBOB functions."""
+"""What ``mutation_strategies`` searches: losses by ranking, losses by rehearsal, BBOB functions."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -8,10 +9,18 @@ import jax
 import jax.numpy as jnp
 from evosax.problems import BBOBProblem
 
-from edl_jax.config import EvolutionConfig, ObjectiveConfig
+from edl_jax.config import EvolutionConfig, ObjectiveConfig, RehearsalConfig
+from edl_jax.losses.base import Loss
+from edl_jax.losses.handmade import LOSSES
 from edl_jax.losses.networks import make_network
-from edl_jax.objective.fitness import make_objective
+from edl_jax.losses.scale import matching_scale
+from edl_jax.objective.fitness import Generation, make_objective
+from edl_jax.objective.gains import accuracies
 from edl_jax.objective.ranking import held_out
+from edl_jax.objective.students import student_logits
+from edl_jax.objective.tasks import REGIMES, Regime, sample_task
+
+PAIRS_A_TASK = 128  # a task's students stand for so many pairs in a score
 
 
 class Problem(NamedTuple):
@@ -24,8 +33,12 @@ class Problem(NamedTuple):
       init: ``key -> candidate``, a pytree.
       sample: ``key -> instance``, what the candidates of one generation are judged on.
       evaluate: ``(candidate, instance) -> fitness``, lower is better.
-      score: ``(candidate, key) -> float`` on ``num_pairs`` fresh pairs, lower is better; the
-        discordance of a loss, the distance to the minimal value of a function.
+      score: ``(candidate, key, num_pairs) -> float`` on that many fresh pairs, lower is better.
+      measure: what the score is: the ``discordance`` of a loss, the ``student_error`` of those
+        trained with it, or the ``error``, the distance to the minimal value of a function.
+      smooth: ``(candidate, instance) -> fitness`` that has a gradient, where ``evaluate`` has none.
+      most_seeds: seeds that are measured at the most, and
+      most_tuning_seeds: others that the step size is chosen on, where a search takes long.
     """
 
     population_size: int
@@ -35,6 +48,10 @@ class Problem(NamedTuple):
     sample: Callable[[jax.Array], Any]
     evaluate: Callable[[Any, Any], jax.Array]
     score: Callable[[Any, jax.Array, int], jax.Array]
+    measure: str
+    smooth: Callable[[Any, Any], jax.Array] | None = None
+    most_seeds: int = 10_000
+    most_tuning_seeds: int = 10_000
 
 
 def pretraining(network: str, width: int, num_generations: int, batch_size: int = 256) -> Problem:
@@ -57,8 +74,79 @@ def pretraining(network: str, width: int, num_generations: int, batch_size: int 
 
     step_sizes = (0.025, 0.05, 0.1, 0.2, 0.4, 0.8)
     return Problem(
-        32, num_generations, step_sizes, loss_network.init, objective.sample, evaluate, score
+        32,
+        num_generations,
+        step_sizes,
+        loss_network.init,
+        objective.sample,
+        evaluate,
+        score,
+        "discordance",
     )
+
+
+def rehearsal(num_generations: int = 50) -> Problem:
+    """The evolution of a loss by the accuracy of students: a fitness noisier than any ranking.
+
+    Students learn for 60 steps from labels of which 40 % are wrong, on two tasks a generation. An
+    accuracy has no gradient; its smooth stand-in is the students' cross-entropy on the tasks' test
+    inputs, differentiated through their whole training.
+    """
+    config = EvolutionConfig(
+        network="symmetric",
+        width=4,
+        batch_size=64,
+        objective=ObjectiveConfig(clean_ranking=0.1, proper_ranking=0.0, rehearsal=10.0),
+        rehearsal=RehearsalConfig(regimes=("short_noisy",), num_tasks=2),
+    )
+    network = make_network(config.network, config.width, config.num_classes)
+    objective = make_objective(config)
+    regime = REGIMES["short_noisy"]
+
+    def evaluate(params: Any, instance: Generation) -> jax.Array:
+        return objective.evaluate(partial(network.apply, params), instance)[0]
+
+    def scaled(params: Any, otherwise: float) -> Loss:
+        scale, found = matching_scale(partial(network.apply, params), config.num_classes)
+        scale = jax.lax.stop_gradient(jnp.where(found, scale, otherwise))
+        return lambda logits, labels: scale * network.apply(params, logits, labels)
+
+    def score(params: Any, key: jax.Array, num_pairs: int) -> jax.Array:
+        fresh = replace(config.rehearsal, num_tasks=max(1, num_pairs // PAIRS_A_TASK))
+        return 1 - jnp.mean(accuracies(scaled(params, jnp.nan), key, fresh)["short_noisy"])
+
+    def smooth(params: Any, instance: Generation) -> jax.Array:
+        assert instance.rehearsal is not None
+        # What points the wrong way has no scale, and its gradient shall turn it round.
+        loss = scaled(params, 1.0)
+        keys = jax.random.split(instance.rehearsal.key, config.rehearsal.num_tasks)
+        return jnp.mean(jax.vmap(partial(_student_log_losses, loss, regime))(keys))
+
+    return Problem(
+        population_size=8,
+        num_generations=num_generations,
+        step_sizes=(0.1, 0.2, 0.4),
+        init=network.init,
+        sample=objective.sample,
+        evaluate=evaluate,
+        score=score,
+        measure="student_error",
+        smooth=smooth,
+        most_seeds=20,
+        most_tuning_seeds=6,
+    )
+
+
+def _student_log_losses(loss: Loss, regime: Regime, key: jax.Array) -> jax.Array:
+    """Cross-entropy on the test inputs of a task's students, one for each learning rate."""
+    task_key, student_key = jax.random.split(key)
+    task = sample_task(task_key, regime)
+
+    def at_rate(rate: jax.Array) -> jax.Array:
+        logits = student_logits(loss, regime, task, regime.learning_rate * rate, student_key)
+        return jnp.mean(LOSSES["cross_entropy"](logits, task.test_labels))
+
+    return jax.vmap(at_rate)(jnp.array(RehearsalConfig().rates, jnp.float32))
 
 
 def bbob(function: str, noisy: bool, num_dims: int = 20, num_generations: int = 300) -> Problem:
@@ -89,6 +177,7 @@ def bbob(function: str, noisy: bool, num_dims: int = 20, num_generations: int = 
         sample=lambda key: key,
         evaluate=evaluate,
         score=lambda x, key, num_pairs: error(x),
+        measure="error",
     )
 
 
@@ -102,5 +191,6 @@ PRETRAINING = {
 FUNCTIONS = ("sphere", "rosenbrock", "rastrigin", "ellipsoidal")
 PROBLEMS: dict[str, Callable[[], Problem]] = {
     **PRETRAINING,
+    "rehearsal": rehearsal,
     **{f"{f}{'-noisy' * n}": partial(bbob, f, bool(n)) for f in FUNCTIONS for n in (0, 1)},
 }

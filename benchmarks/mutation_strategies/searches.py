@@ -13,7 +13,10 @@ from benchmarks.mutation_strategies.problems import Problem
 from benchmarks.mutation_strategies.scores import CHECKS, check_every
 from benchmarks.mutation_strategies.variants import Variant
 from edl_jax.config import STRATEGIES, ChaosConfig, EvolutionConfig
+from edl_jax.strategies.base import on_pytrees
+from edl_jax.strategies.gradient import gradient
 from edl_jax.strategies.registry import make_strategy
+from edl_jax.strategies.step_size import Sizes, make_schedule
 
 FINAL_SHARE = 0.1  # where schedules that fall end, as a share of where they start
 MONITOR_PAIRS, FINAL_PAIRS = 512, 2048
@@ -67,7 +70,9 @@ def make_searches(problem: Problem, variant: Variant) -> Callable[[Any, Any, Any
     ``(runs, checks)``.
     """
     can = STRATEGIES[variant.strategy]
-    size = problem.population_size
+    # A descent's gradient and evaluation cost four evaluations.
+    size = problem.population_size // (4 if can.follows_gradient else 1)
+    judge = (can.follows_gradient and problem.smooth) or problem.evaluate
     example = jax.tree.map(
         lambda leaf: jnp.zeros(leaf.shape), jax.eval_shape(problem.init, jax.random.key(0))
     )
@@ -83,10 +88,15 @@ def make_searches(problem: Problem, variant: Variant) -> Callable[[Any, Any, Any
         step_size=1.0,
         final_step_size=FINAL_SHARE,
     )
-    strategy = make_strategy(config, example)
-    moves = variant.strategy != "ChaoticEvolution"
+    made = make_strategy(config, example)
+    moves = can.has_mean
+    rate = make_schedule("exponential", Sizes(1.0, FINAL_SHARE, problem.num_generations))
 
     def search(step_size: jax.Array, key: jax.Array, instances: Any) -> Any:
+        strategy = made
+        if can.follows_gradient:
+            descent = gradient(lambda count: step_size * rate(count))
+            strategy = on_pytrees(descent, example)
         keys = keys_of(key)
         starts = jax.vmap(problem.init)(jax.random.split(keys["start"], size))
 
@@ -99,7 +109,7 @@ def make_searches(problem: Problem, variant: Variant) -> Callable[[Any, Any, Any
 
         def evaluate(population: Any, instance: Any) -> jax.Array:
             def one(relative: Any) -> jax.Array:
-                return problem.evaluate(candidate(relative), instance)
+                return judge(candidate(relative), instance)
 
             return jax.vmap(one)(population)
 

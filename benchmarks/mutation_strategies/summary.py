@@ -13,6 +13,7 @@ from edl_jax.statistics import bootstrap_interval
 
 NAMES = {tuple(variant.row()[f] for f in FIELDS): variant.name for variant in ALL}
 REFERENCE = GAUSSIAN.name
+MEASURES = ("discordance", "student_error", "error")
 
 Line = dict[str, Any]
 
@@ -100,7 +101,7 @@ def _is_error(group: Sequence[Row]) -> bool:
 
 
 def _scores(group: Sequence[Row]) -> np.ndarray:
-    field = "error" if _is_error(group) else "discordance"
+    field = next(name for name in MEASURES if name in group[0])
     values = np.array([row[field] for row in group], np.float64)
     return np.log10(np.maximum(values, 1e-12)) if _is_error(group) else values
 
@@ -143,5 +144,7 @@ def shortened(lines: Sequence[Line]) -> list[Line]:
 
 
 def is_control(name: str) -> bool:
-    """Whether an operator is there to be compared with: Gaussian, or chaos without its order."""
-    return "Gaussian" in name or any(part in ("iid", "shuffled") for part in name.split(", "))
+    """Whether an operator is there to be compared with: no chaos, or chaos without its order."""
+    return any(word in name for word in ("Gaussian", "gradient")) or any(
+        part in ("iid", "shuffled") for part in name.split(", ")
+    )

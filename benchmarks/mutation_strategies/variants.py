@@ -34,7 +34,7 @@ class Variant:
         """What sets it apart from the first of its kind, in a few words."""
         usual = Variant(operator=self.operator)
         parts = [self.strategy] if self.strategy != "ES" else []
-        parts += ["Gaussian"] if self.operator == "gaussian" else []
+        parts += ["Gaussian"] if self.operator == "gaussian" and self != GRADIENT else []
         if self.operator == "chaotic" and self.strategy != "ChaoticEvolution":
             parts.append(" + ".join(self.acts_on).replace("_", " "))
         parts += [self.schedule.replace("_", " ")] * (self.schedule != usual.schedule)
@@ -47,6 +47,8 @@ class Variant:
 
 FIELDS = tuple(field.name for field in fields(Variant))
 GAUSSIAN = Variant("gaussian")
+# No mutation at all: what evolution is compared with where the objective can be differentiated.
+GRADIENT = Variant("gaussian", strategy="gradient")
 DYNAMICS: tuple[config.Dynamics, ...] = ("chaotic", "iid", "shuffled")
 
 # Marginal and dynamics, where the paper puts chaos.
@@ -81,5 +83,14 @@ STRATEGIES = [
     *(Variant(strategy="ChaoticEvolution", dynamics=d) for d in ("chaotic", "iid")),
 ]
 
-CORE = [GAUSSIAN, *DIRECTION, *PLACES, *STRATEGIES[-2:]]
-ALL = [GAUSSIAN, *DIRECTION, *PLACES, *SEQUENCES, *MAPS, *SCHEDULES, *STRATEGIES]
+CHAOTIC_EVOLUTION = STRATEGIES[-2:]
+CORE = [GAUSSIAN, *DIRECTION, *PLACES, *CHAOTIC_EVOLUTION]
+ALL = [GAUSSIAN, *DIRECTION, *PLACES, *SEQUENCES, *MAPS, *SCHEDULES, *STRATEGIES, GRADIENT]
+# Where a generation takes long: the places that the papers name, each with its control.
+FEW = [
+    GAUSSIAN,
+    *(Variant(dynamics=d) for d in ("chaotic", "iid")),
+    *(Variant(acts_on=("step_size",), dynamics=d) for d in ("chaotic", "iid")),
+    *CHAOTIC_EVOLUTION,
+    GRADIENT,
+]

@@ -87,20 +87,21 @@ def _schedule(step: jax.Array, num_steps: int | jax.Array) -> jax.Array:
     return jnp.where(number < warmup, number / warmup, falling)
 
 
-def student_accuracy(
+def student_logits(
     loss: Loss, regime: Regime, task: Task, learning_rate: jax.Array | float, key: jax.Array
 ) -> jax.Array:
-    """Accuracy on the task's test inputs of a student trained with ``loss``.
+    """What a student trained with ``loss`` says of the task's test inputs.
 
     Args:
       loss: unreduced, ``loss(logits, integer labels)``.
-      regime: of the task; says which student learns, how and how long.
+      regime: of the task; says which student learns, how and how long. Where its number of steps
+        is a Python integer, what comes out can be differentiated by the loss's parameters.
       task: what is learned.
       learning_rate: peak rate.
       key: of initial weights and batches, which do not depend on the loss.
 
     Returns:
-      float32 scalar in [0, 1]; that of chance, or less, for a student that has diverged.
+      float32 logits (num_test, num_classes); of a student that has diverged, not finite.
     """
     init_key, batch_key = jax.random.split(key)
 
@@ -132,5 +133,18 @@ def student_accuracy(
     weights = init_student(init_key, regime)
     start = (weights, optimizer.init(weights))
     weights, _ = jax.lax.fori_loop(0, regime.num_steps, step, start)
-    predicted = jnp.argmax(apply_student(weights, task.test_inputs, regime), axis=-1)
+    return apply_student(weights, task.test_inputs, regime)
+
+
+def student_accuracy(
+    loss: Loss, regime: Regime, task: Task, learning_rate: jax.Array | float, key: jax.Array
+) -> jax.Array:
+    """Accuracy on the task's test inputs of a student trained with ``loss``.
+
+    The arguments are those of :func:`student_logits`.
+
+    Returns:
+      float32 scalar in [0, 1]; that of chance, or less, for a student that has diverged.
+    """
+    predicted = jnp.argmax(student_logits(loss, regime, task, learning_rate, key), axis=-1)
     return jnp.mean(predicted == task.test_labels, dtype=jnp.float32)

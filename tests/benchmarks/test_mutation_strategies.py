@@ -24,7 +24,7 @@ from benchmarks.mutation_strategies.scores import (
     stagnated,
 )
 from benchmarks.mutation_strategies.searches import make_searches, make_shared
-from benchmarks.mutation_strategies.variants import ALL, CORE, GAUSSIAN, Variant
+from benchmarks.mutation_strategies.variants import ALL, CORE, FEW, GAUSSIAN, GRADIENT, Variant
 from edl_jax import plots
 
 
@@ -190,6 +190,7 @@ def test_no_interval_is_outside_the_picture(monkeypatch):
 def test_names_tell_the_operators_apart():
     assert len({variant.name for variant in ALL}) == len(ALL)
     assert set(CORE) <= set(ALL)
+    assert set(FEW) <= set(ALL)
 
 
 @pytest.mark.parametrize("name", [name for name in PROBLEMS if "deepset" not in name])
@@ -204,6 +205,32 @@ def test_every_problem_gives_finite_fitness_and_a_score(name):
     deterministic = name in ("sphere", "rosenbrock", "rastrigin", "ellipsoidal")
     assert (float(fitness) == float(again)) == deterministic
     assert float(problem.score(candidate, keys[2], 64)) >= 0
+
+
+def test_rehearsal_has_a_smooth_stand_in_whose_gradient_is_finite_and_improves_students():
+    problem = PROBLEMS["rehearsal"]()
+    instance = problem.sample(jax.random.key(1))
+    candidate = problem.init(jax.random.key(0))
+    smooth = jax.jit(jax.value_and_grad(problem.smooth))
+
+    before, slope = smooth(candidate, instance)
+    size = sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(slope))
+    moved = jax.tree.map(lambda x, g: x - 0.02 * g / jnp.sqrt(size), candidate, slope)
+
+    assert np.isfinite(float(size)) and float(size) > 0
+    assert float(smooth(moved, instance)[0]) < float(before)
+
+
+def test_descents_reach_a_smooth_minimum():
+    problem = PROBLEMS["sphere"]()._replace(num_generations=50)
+    # With seed 0 a descent would begin at the minimum, which evosax draws from that key.
+    keys = jax.vmap(jax.random.key)(np.arange(1, 3))
+    shared = make_shared(problem)
+
+    found = make_searches(problem, GRADIENT)(jnp.float32([0.4, 0.4]), keys, shared.draw(keys))
+
+    scores, final = shared.score(found, keys)
+    assert np.all(np.asarray(final) < 1e-2 * np.asarray(scores)[:, 0])
 
 
 def test_a_quick_run_fills_a_file_once(tmp_path, capsys):
