@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from edl_jax.losses import LOSSES as LOSSES
     from edl_jax.losses import LearnedLoss as LearnedLoss
     from edl_jax.losses import load_loss as load_loss
+    from edl_jax.runs.rows import read_runs as read_runs
     from edl_jax.search import make_evolution as make_evolution
+    from edl_jax.statistics import compare as compare
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
@@ -32,6 +34,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "config": ["EvolutionConfig"],
         "errors": ["EdlError"],
         "losses": ["LOSSES", "LearnedLoss", "load_loss"],
+        "runs.rows": ["read_runs"],
         "search": ["make_evolution"],
+        "statistics": ["compare"],
     },
 )

@@ -1,10 +1,15 @@
 """Intervals of what was measured over seeds, and figures as JSON can hold them."""
 
 import math
-from collections.abc import Callable, Sequence
-from typing import SupportsFloat
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, SupportsFloat
 
 import numpy as np
+
+from edl_jax.errors import EdlError
+
+# With fewer pairs an interval says nothing.
+MIN_PAIRS = 3
 
 
 def bootstrap_interval(
@@ -46,3 +51,78 @@ def finite_or_none(value: SupportsFloat) -> float | None:
     """
     number = float(value)
     return number if math.isfinite(number) else None
+
+
+class Compared(NamedTuple):
+    """How far one set of runs is from another, pair by pair.
+
+    Attributes:
+      num_pairs: how many.
+      mean: of the differences, in the figure's own unit.
+      interval: its 95 % bootstrap interval; None with fewer than :data:`MIN_PAIRS` pairs.
+      wins: pairs in which the first one's figure is larger.
+      losses: pairs in which it is smaller.
+    """
+
+    num_pairs: int
+    mean: float
+    interval: tuple[float, float] | None
+    wins: int
+    losses: int
+
+
+def compare(
+    a: Sequence[Mapping[str, Any]],
+    b: Sequence[Mapping[str, Any]],
+    figure: str = "test_accuracy",
+    by: Sequence[str] = ("seed",),
+) -> Compared:
+    """``a`` minus ``b`` in one figure, paired by what the rows have in common.
+
+    Args:
+      a: rows, such as those of :func:`edl_jax.read_runs`.
+      b: rows with the same values of ``by``.
+      figure: what is compared.
+      by: the fields by which rows are paired.
+
+    Raises:
+      EdlError: a row lacks a field or a finite figure, or its partner is missing or not alone.
+
+    >>> a = [{"seed": 0, "test_accuracy": 0.75}, {"seed": 1, "test_accuracy": 0.5}]
+    >>> b = [{"seed": 1, "test_accuracy": 0.25}, {"seed": 0, "test_accuracy": 0.5}]
+    >>> compare(a, b)
+    Compared(num_pairs=2, mean=0.25, interval=None, wins=2, losses=0)
+    """
+    of_a, of_b = (_by_key(rows, figure, by) for rows in (a, b))
+    alone = of_a.keys() ^ of_b.keys()
+    if alone or not of_a:
+        named = ", ".join(f"{' '.join(by)} {' '.join(map(str, key))}" for key in sorted(alone)[:3])
+        raise EdlError(f"rows to compare: expected pairs, {named or 'there are none'}")
+    differences = np.array([of_a[key] - of_b[key] for key in of_a])
+    enough = len(differences) >= MIN_PAIRS
+    return Compared(
+        num_pairs=len(differences),
+        mean=float(np.mean(differences)),
+        interval=bootstrap_interval(differences) if enough else None,
+        wins=int(np.sum(differences > 0)),
+        losses=int(np.sum(differences < 0)),
+    )
+
+
+def _by_key(
+    rows: Sequence[Mapping[str, Any]], figure: str, by: Sequence[str]
+) -> dict[tuple[Any, ...], float]:
+    found: dict[tuple[Any, ...], float] = {}
+    for row in rows:
+        missing = [name for name in (*by, figure) if name not in row]
+        if missing:
+            raise EdlError(f"rows to compare: expected {', '.join(missing)} in each row")
+        key = tuple(row[name] for name in by)
+        if key in found:
+            shown = " ".join(map(str, key))
+            raise EdlError(f"rows to compare: {' '.join(by)} {shown} occurs twice on a side")
+        value = finite_or_none(math.nan if row[figure] is None else row[figure])
+        if value is None:
+            raise EdlError(f"rows to compare: expected a finite {figure}, not {row[figure]}")
+        found[key] = value
+    return found

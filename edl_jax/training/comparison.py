@@ -5,11 +5,10 @@ from typing import Literal, NamedTuple, TypedDict, get_args
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from edl_jax import statistics
 from edl_jax.errors import require, require_int
 from edl_jax.losses.base import Loss
-from edl_jax.statistics import bootstrap_interval
 from edl_jax.training.config import NoiseKind, TrainConfig, require_seeds
 from edl_jax.training.data import Dataset
 from edl_jax.training.loop import EpochRow, Midway, TrainResult, train
@@ -17,7 +16,7 @@ from edl_jax.training.subsets import for_seed
 
 Metric = Literal["test_accuracy", "nll", "ece"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
-MIN_SEEDS = 3
+MIN_SEEDS = statistics.MIN_PAIRS
 
 
 class RunEpoch(EpochRow):
@@ -250,25 +249,16 @@ def paired_difference(
     >>> paired_difference(rows, "b", "a", "nll")["mean"]
     0.5
     """
-    by_seed = {(row["loss"], row["seed"]): row[metric] for row in rows}
-    pairs = [
-        (value, by_seed[reference, seed]) for (name, seed), value in by_seed.items() if name == loss
-    ]
-    differences = [
-        value - other for value, other in pairs if value is not None and other is not None
-    ]
-    mean, interval = None, None
-    if len(differences) == len(pairs):
-        mean = float(np.mean(differences))
-        if len(pairs) >= MIN_SEEDS:
-            interval = bootstrap_interval(differences)
+    ours, theirs = ([row for row in rows if row["loss"] == name] for name in (loss, reference))
+    measured = all(row[metric] is not None for row in (*ours, *theirs))
+    found = statistics.compare(ours, theirs, metric) if measured else None
     return {
         "loss": loss,
         "reference": reference,
         "metric": metric,
-        "mean": mean,
-        "interval": interval,
-        "num_seeds": len(pairs),
+        "mean": found and found.mean,
+        "interval": found and found.interval,
+        "num_seeds": len(ours),
     }
 
 
