@@ -49,6 +49,7 @@ def parse(
     prog: str,
     presets: Mapping[str, ConfigT] | None = None,
     default_preset: str = "base",
+    default: ConfigT | None = None,
 ) -> ConfigT:
     """Parse command-line ``args`` into ``config_class``.
 
@@ -59,6 +60,7 @@ def parse(
       presets: named configurations. ``--preset NAME`` chooses the one whose values are the
         defaults of all other options; the class must then have a field ``preset``.
       default_preset: the preset that is used where none is named.
+      default: the values of options that are not given; the class's own by default.
 
     With ``--resume`` the defaults are the configuration of the run in ``--output-dir``, and an
     option that is given another value is refused.
@@ -67,7 +69,6 @@ def parse(
       EdlError: the arguments do not parse, or the configuration refuses them.
     """
     args = list(sys.argv[1:] if args is None else args)
-    default: ConfigT | None = None
     resume = "--resume" in args and not {"--help", "-h"} & set(args)
     if resume:
         default = _config_of_run(config_class, args, prog)

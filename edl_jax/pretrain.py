@@ -37,6 +37,30 @@ PROG = "python -m edl_jax.pretrain"
 def command(args: list[str] | None = None) -> None:
     """Run the command line ``args``."""
     config = cli.parse(PretrainConfig, args, prog=PROG, presets=PRESETS)
+    if config.seeds or config.vary:
+        _sweep(config)
+    else:
+        _one(config)
+
+
+def _sweep(config: PretrainConfig) -> None:
+    """A search for each seed and combination of options, one after another."""
+    from edl_jax.search import sweep
+
+    runs, failed = sweep.runs(config, PROG), []
+    for i, one in enumerate(runs, 1):
+        print(f"Search {i} of {len(runs)}", flush=True)
+        try:
+            _one(one)
+        except EdlError as error:
+            failed.append(f"{one.output_dir}: {error}")
+            print(failed[-1], flush=True)
+    if failed:
+        raise EdlError(f"{len(failed)} of {len(runs)} searches failed; the first, {failed[0]}")
+    print(f'Their rows: edl_jax.read_runs("{config.output_dir}")')
+
+
+def _one(config: PretrainConfig) -> None:
     if config.resume and config.output_dir and is_finished(config.output_dir):
         from edl_jax.runs import checkpoint
 

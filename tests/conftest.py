@@ -94,6 +94,7 @@ SLOW = (
     "tests/search/test_layout.py::test_a_command_makes_devices",
     "tests/search/test_layout.py::test_any_number_of_devices",
     "tests/search/test_pipeline.py",
+    "tests/search/test_sweep.py::test_a_s",
     "tests/strategies/test_chaotic_evolution.py",
     "tests/strategies/test_evosax.py",
     "tests/strategies/test_evosax_by_name.py",

@@ -4,7 +4,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from edl_jax.config import EvolutionConfig, ObjectiveConfig, RehearsalConfig
-from edl_jax.errors import require_int
+from edl_jax.errors import require, require_int
+from edl_jax.files import Json
 from edl_jax.runs.options import ClusterOptions
 
 
@@ -23,12 +24,24 @@ class PretrainConfig(ClusterOptions, EvolutionConfig):
     default a search starts from random weights."""
     seed: int = 0
     """Seed of initial weights, mutations and synthetic pairs."""
+    seeds: tuple[int, ...] = ()
+    """Several seeds, a search for each, in directories seed-N of --output-dir. The same command
+    again goes on with what is missing."""
+    vary: tuple[str, ...] = ()
+    """Options to sweep over, each as NAME=VALUE,VALUE: a search for every combination and seed."""
 
     def __post_init__(self) -> None:
         ClusterOptions.__post_init__(self)
         EvolutionConfig.__post_init__(self)
         require_int("num_restarts", self.num_restarts, 1, 1000)
-        require_int("seed", self.seed, 0, 2**31 - 1)
+        for seed in (self.seed, *self.seeds):
+            require_int("seed", seed, 0, 2**31 - 1)
+        distinct = len(set(self.seeds)) == len(self.seeds)
+        require(distinct, "seeds", " ".join(map(str, self.seeds)), "each seed once")
+
+    def recorded(self) -> Json:
+        """What decides the outcome of one search: of several seeds, its own."""
+        return {k: v for k, v in super().recorded().items() if k not in ("seeds", "vary")}
 
 
 # Ranking is the prior, at several numbers of classes; what counts is rehearsal.
