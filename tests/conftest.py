@@ -42,6 +42,7 @@ SLOW = (
     "edl_jax/training/models.py",
     "tests/benchmarks/test_accelerator.py",
     "tests/benchmarks/test_chaos.py",
+    "tests/benchmarks/test_claims.py::test_what_was_not_run",
     "tests/benchmarks/test_commands.py",
     "tests/benchmarks/test_faults.py",
     "tests/benchmarks/test_mutation_strategies.py",
