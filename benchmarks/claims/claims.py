@@ -260,6 +260,13 @@ def of_ours() -> Iterator[Claim]:
             _listed(best),
             f.not_below(_all(best)),
         )
+    context = f.ablated("robust-gate-open")
+    yield Claim(
+        "What `edl-robust` reads of the batch is worth it.",
+        f"python -m {TRANSFER} --losses edl-robust robust-gate-open --noise 0 0.4",
+        f"less the same loss with its gate always open: {_listed(context)}",
+        f.not_below(_all(context)),
+    )
     clean = {
         setting: f.gained(setting, 0.0, "aware", "edl-robust")
         for setting in ("fashion-mlp", "fashion-adamw", "clinc-mlp", "fashion-two", "cifar-resnet8")

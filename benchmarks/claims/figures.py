@@ -12,6 +12,7 @@ from benchmarks.mutation_strategies import summary as mutation
 from benchmarks.rehearsal import table as rehearsal
 from benchmarks.rehearsal.cells import FRESH_SEED, SEED
 from benchmarks.rehearsal.config import SHOWN
+from benchmarks.transfer_losses import ablation
 from benchmarks.transfer_losses import summary as transfer
 from benchmarks.transfer_losses.settings import SETTINGS
 from edl_jax.statistics import bootstrap_interval
@@ -119,6 +120,19 @@ def rates(setting: str, loss: str) -> tuple[float, float] | None:
         if problem.items() <= line.items()
     }
     return (found[loss], found["cross_entropy"]) if loss in found else None
+
+
+def ablated(other: str) -> dict[str, list[Figure]]:
+    """``edl-robust`` less the same loss with another gate, in points, by where that was run."""
+    found = {}
+    for (problem, noise, protocol), of in ablation.differences(
+        committed("transfer_losses")["rows"]
+    ).items():
+        if other in of and of[other].interval is not None:
+            low, high = of[other].interval or (0.0, 0.0)
+            name = f"{problem.rpartition(', ')[2]}, {100 * noise:g} % noise {protocol}".strip()
+            found[name] = [Figure(of[other].mean, low, high, of[other].num_pairs)]
+    return found
 
 
 # --- mutation ----------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks.common.pages import DOCS, README, markdown_table, with_blocks
 from benchmarks.common.results_file import committed, read_results
+from benchmarks.transfer_losses import ablation
 from benchmarks.transfer_losses.plot import draw_differences, draw_noise
 from benchmarks.transfer_losses.summary import (
     REFERENCE,
@@ -63,9 +64,11 @@ def overview(lines: Sequence[Line]) -> str:
         for cell in by_cell(members):
             of = {line["loss"]: line for line in cell}
             reference = of.get(REFERENCE)
+            if reference is None:  # an ablation, which is on the page
+                continue
             best = of.get(cell[0]["best"])
             cells = [title, noise_name(cell[0]), protocol_name(cell[0])]
-            cells.append(f"{100 * reference['test_accuracy']:.2f}" if reference else "")
+            cells.append(f"{100 * reference['test_accuracy']:.2f}")
             cells += [_less(of.get(name), "difference") for name in SHIPPED]
             cells.append(f"`{best['loss']}` {_less(best, 'difference')}" if best else "")
             cells.append(_less(of.get("edl-robust"), "from_best"))
@@ -210,6 +213,13 @@ network that knows every right label and no wrong one is at 64 %).
 ## Test accuracy
 
 {markdown(lines)}
+
+## What the parts of edl-robust are worth
+
+`edl-robust` less the same two shapes with another gate, and less the first generation, each at its
+own learning rate: above 0, what `edl-robust` has is worth it.
+
+{ablation.table(content["rows"])}
 
 ## How much the learning rate matters
 

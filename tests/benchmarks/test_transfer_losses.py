@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.common.pages import DOCS, README, with_blocks
 from benchmarks.common.results_file import committed
-from benchmarks.transfer_losses import datasets, peers, plot, table
+from benchmarks.transfer_losses import ablation, datasets, peers, plot, table
 from benchmarks.transfer_losses.cells import cells, rates_to_try
 from benchmarks.transfer_losses.config import LOSSES, TUNING_SEED, TransferLossesConfig
 from benchmarks.transfer_losses.datasets import load_set
@@ -245,6 +245,27 @@ def test_an_ablated_loss_is_edl_robust_with_another_gate(name, opened):
     np.testing.assert_allclose(monotone.gate(loss.params, context), opened, atol=1e-3)
     for part, weights in shipped.params.items():
         assert part.startswith("gate/") or jnp.array_equal(weights, loss.params[part])
+
+
+def test_the_ablation_pairs_edl_robust_with_each_other_gate_that_has_all_its_seeds():
+    rows = [row("edl-robust", seed, 0.8 + 0.01 * seed) for seed in range(4)]
+    rows += [row("robust-gate-open", seed, 0.7) for seed in range(4)]
+    rows += [row("robust-gate-shut", seed, 0.9) for seed in range(3)]
+    rows += [row("edl-robust", 9, 0.1, protocol="tuning"), row("gce", 0, 0.5)]
+
+    ((place, found),) = ablation.differences(rows).items()
+
+    assert place[1:] == (0.4, "aware")
+    assert set(found) == {"robust-gate-open"}
+    assert found["robust-gate-open"].mean == pytest.approx(11.5)
+    (line,) = ablation.table(rows).splitlines()[2:]
+    assert "| +11.50 [" in line and line.endswith("] |  |  |  |")
+
+
+def test_the_overview_leaves_out_what_is_not_compared_with_cross_entropy():
+    lines = summarise([row("edl-robust", seed, 0.8) for seed in range(3)])
+
+    assert len(table.overview(lines).splitlines()) == 2
 
 
 def test_the_readme_and_the_page_show_what_the_results_file_says():
