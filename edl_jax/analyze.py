@@ -47,12 +47,15 @@ def command(args: list[str] | None = None) -> None:
 
     from edl_jax import plots
     from edl_jax.losses.context import at_stages
-    from edl_jax.losses.learned import resolve_loss
+    from edl_jax.losses.learned import require_loss, resolve_loss
     from edl_jax.objective.certificates import CERTIFICATE_TITLES, certify
     from edl_jax.objective.properties import PROPERTY_TITLES, measure_properties
 
     sources = list(dict.fromkeys(config.losses))
-    losses = at_stages(dict(zip(distinct_names(sources), map(resolve_loss, sources), strict=True)))
+    resolved = dict(zip(sources, map(resolve_loss, sources), strict=True))
+    for name, loss in resolved.items():
+        require_loss(name, loss, config.num_classes)
+    losses = at_stages(dict(zip(distinct_names(sources), resolved.values(), strict=True)))
     if config.output_dir is not None:
         try:
             config.output_dir.mkdir(parents=True, exist_ok=True)

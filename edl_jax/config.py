@@ -172,7 +172,7 @@ class ObjectiveConfig:
         for name in terms:
             require_number(f"objective.{name}", getattr(self, name), 0.0)
         orders = self.clean_ranking + self.noisy_ranking + self.proper_ranking + self.rehearsal
-        require(orders > 0, "objective.clean_ranking", self.clean_ranking,
+        require(orders > 0 or self.own is not None, "objective.clean_ranking", self.clean_ranking,
                 "a ranking term or rehearsal with a weight above 0")  # fmt: skip
         require_number("objective.label_noise", self.label_noise, 0.0, 1.0)
         require_number("objective.margin", self.margin, 1e-6)
@@ -290,6 +290,19 @@ class EvolutionConfig:
         require_part("mutation", self.mutation, MUTATIONS)
         require_part("schedule", self.schedule, SCHEDULES)
         self._check_strategy(can)
+
+    @property
+    def named_parts(self) -> dict[str, str]:
+        """By option, the names of the search's parts; an objective of your own only."""
+        named = {
+            "objective": self.objective.own or "",
+            "strategy": self.strategy,
+            "network": self.network,
+            "mutation": self.mutation,
+            "schedule": self.schedule,
+            "map": self.chaos.map,
+        }
+        return {option: name for option, name in named.items() if name}
 
     def _check_strategy(self, can: Abilities) -> None:
         own = self.strategy

@@ -13,7 +13,6 @@ from collections.abc import Collection, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -23,6 +22,7 @@ from edl_jax.errors import EdlError, OptionError, did_you_mean, one_line, requir
 _OWN = ".py:"
 _MOST_BYTES = 2**20
 _base: ContextVar[Path | None] = ContextVar("base", default=None)
+_pins: ContextVar[Mapping[str, str]] = ContextVar("pins", default={})  # noqa: B039, never changed
 _modules: dict[tuple[Path, str], ModuleType] = {}
 
 PartT = TypeVar("PartT")
@@ -133,51 +133,61 @@ def relative_to(directory: Path) -> Iterator[None]:
         _base.reset(token)
 
 
-def load(field: str, reference: str, sha256: str | None = None) -> Any:
+@contextlib.contextmanager
+def pinned(digests: Mapping[str, str]) -> Iterator[None]:
+    """Within the block, each ``file.py:NAME`` is that of a file with this SHA-256, or refused.
+
+    What has been run once is not read again: a file that is edited meanwhile changes nothing.
+    """
+    token = _pins.set(dict(digests))
+    try:
+        yield
+    finally:
+        _pins.reset(token)
+
+
+def load(field: str, reference: str) -> Any:
     """What a user's file calls NAME.
 
     Args:
       field: the option, for errors.
       reference: ``path/to/file.py:NAME``.
-      sha256: of the file as it has to be; any will do by default.
 
     Raises:
-      OptionError: the file is not there, has another digest, or no such name.
-      EdlError: running the file fails.
+      OptionError: the file is not there, has no such name, or running it fails.
     """
     path, name = _split(reference)
-    content = _read(field, reference, path)
-    digest = hashlib.sha256(content).hexdigest()
-    if sha256 is not None:
-        expected = f"the file with SHA-256 {sha256[:12]}…, as it was then; it has changed"
-        require(digest == sha256, field, reference, expected)
-    module = _modules.get((path, digest)) or _run(field, reference, path, digest)
-    try:
-        return getattr(module, name)
-    except AttributeError:
-        public = [key for key, value in vars(module).items() if _is_part(key, value, module)]
-        meant = did_you_mean(name, public)
-        expected = f"a name in {path.name}, which has {', '.join(public) or 'none'}{meant}"
-        raise OptionError(field, reference, expected) from None
+    pin = _pins.get().get(reference)
+    module = _modules.get((path, pin)) if pin else None
+    return _part(field, reference, name, module or _module(field, reference, path, pin))
 
 
 def recorded(field: str, reference: str, sha256: str) -> Any:
-    """The part that an artifact names; its file is run only where Python would find it by itself.
+    """The part that an artifact names; what is loaded does not say what is run.
 
-    That is in the current directory or below it, and only if it is, byte for byte, the file that
-    was recorded: what is loaded does not say what is run.
+    Its file is run only if it is in the current directory or below it, links followed, and is byte
+    for byte the one that was recorded; and only what the file itself defines is taken.
 
     Raises:
       EdlError: the file is not there, or has changed.
     """
     text, _, name = reference.rpartition(":")
-    inside = is_own(reference) and not (Path(text).is_absolute() or ".." in Path(text).parts)
-    for place in [reference] * inside + [f"{Path(text).name}:{name}"] * is_own(reference):
-        if _split(place)[0].is_file():
-            return load(field, place, sha256)
+    here = Path.cwd()
+    for place in (text, Path(text).name) if is_own(reference) else ():
+        try:
+            path = (here / place).resolve()
+            found = path.is_relative_to(here.resolve()) and path.is_file()
+        except (OSError, ValueError):  # a name that no file could have
+            continue
+        if found:
+            module = _modules.get((path, sha256)) or _module(field, reference, path, sha256)
+            part = _part(field, reference, name, module)
+            own = _is_part(name, part, module)
+            require(own, field, reference, f"a part that {path.name} itself defines")
+            return part
     where = f"{Path(text).name} in the current directory, or " if is_own(reference) else ""
     raise EdlError(
-        f"its {field} is {reference}, which is not part of edl_jax: "
+        f"its {field} is {reference[:200]}, which is not part of edl_jax: "
         f"expected {where}load_loss(..., {field}=...) with it"
     )
 
@@ -194,34 +204,54 @@ def _read(field: str, reference: str, path: Path) -> bytes:
     try:
         with open(path, "rb") as file:
             content = file.read(_MOST_BYTES + 1)
-    except OSError as error:
-        expected = f"a Python file that can be read ({error.strerror})"
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or one_line(error)
+        expected = f"a Python file that can be read ({reason})"
         raise OptionError(field, reference, expected) from None
-    require(
-        len(content) <= _MOST_BYTES, field, reference, f"a file of at most {_MOST_BYTES:,} bytes"
-    )
+    expected = f"a file of at most {_MOST_BYTES:,} bytes"
+    require(len(content) <= _MOST_BYTES, field, reference, expected)
     return content
 
 
-def _run(field: str, reference: str, path: Path, digest: str) -> ModuleType:
+def _module(field: str, reference: str, path: Path, sha256: str | None) -> ModuleType:
+    """The file, run; of the digest ``sha256``, or any."""
+    content = _read(field, reference, path)
+    digest = hashlib.sha256(content).hexdigest()
+    if sha256 is not None:
+        expected = f"the file with SHA-256 {sha256[:12]}…, as it was then; it has changed"
+        require(digest == sha256, field, reference, expected)
+    if (path, digest) not in _modules:
+        _modules[path, digest] = _run(field, reference, path, content, digest)
+    return _modules[path, digest]
+
+
+def _run(field: str, reference: str, path: Path, content: bytes, digest: str) -> ModuleType:
     # Dataclasses and pickles look a module up by its name.
-    name = f"{path.stem}_{digest[:12]}"
-    spec = spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None  # the suffix is .py
-    module = module_from_spec(spec)
-    sys.modules[name] = module
+    module = ModuleType(f"{path.stem}_{digest[:12]}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module
     try:
-        spec.loader.exec_module(module)
-    except EdlError:
-        del sys.modules[name]
-        raise
-    except Exception as error:
-        del sys.modules[name]
+        # What was read is run, and never what Python may have kept of the file in __pycache__.
+        exec(compile(content, str(path), "exec"), module.__dict__)
+    except BaseException as error:
+        del sys.modules[module.__name__]
+        if isinstance(error, EdlError) or not isinstance(error, Exception | SystemExit):
+            raise
         line = line_in_file(error, reference)
         what = f"{type(error).__name__}: {one_line(error)}"
         raise OptionError(field, reference, f"a file that runs ({what}{line})") from error
-    _modules[path, digest] = module
     return module
+
+
+def _part(field: str, reference: str, name: str, module: ModuleType) -> Any:
+    try:
+        return getattr(module, name)
+    except AttributeError:
+        public = [key for key, value in vars(module).items() if _is_part(key, value, module)]
+        meant = did_you_mean(name, public)
+        file = Path(str(module.__file__)).name
+        expected = f"a name in {file}, which has {', '.join(public) or 'none'}{meant}"
+        raise OptionError(field, reference, expected) from None
 
 
 def line_in_file(error: BaseException, named: object) -> str:
@@ -264,8 +294,9 @@ def source(named: object, field: str = "file") -> Source | None:
     if isinstance(named, str):
         if not is_own(named):
             return None
-        content = _read(field, named, _split(named)[0])
-        return Source(named, hashlib.sha256(content).hexdigest())
+        pin = _pins.get().get(named)
+        content = b"" if pin else _read(field, named, _split(named)[0])
+        return Source(named, pin or hashlib.sha256(content).hexdigest())
     function: Any = named
     if not inspect.isroutine(named) and not isinstance(named, type | partial):
         # A part is a tuple or dataclass of functions: the first of them speaks for it.

@@ -4,17 +4,19 @@ The run directory then holds the loss (loss.npz), config.json, metrics.jsonl, su
 convergence.png and loss_shape.png. Use it with edl_jax.load_loss(RUN_DIRECTORY).
 """
 
+import contextlib
+import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from edl_jax import cli
 from edl_jax.config import EvolutionConfig
-from edl_jax.errors import EdlError
+from edl_jax.errors import EdlError, one_line
 from edl_jax.files import path_exists, user_path
-from edl_jax.parts import relative_to
+from edl_jax.parts import digest, is_own, pinned, relative_to
 from edl_jax.runs.directory import (
     RunDirectory,
     is_finished,
@@ -48,12 +50,16 @@ def _sweep(config: PretrainConfig) -> None:
     from edl_jax.search import sweep
 
     runs, failed = sweep.runs(config, PROG), []
+    for one in runs:  # of all, before the first one takes an hour
+        if one.resume and one.output_dir:
+            with relative_to(working_dir(one.output_dir)):
+                require_same_sources(one.output_dir, own_files(one))
     for i, one in enumerate(runs, 1):
         print(f"Search {i} of {len(runs)}", flush=True)
         try:
             _one(one)
-        except EdlError as error:
-            failed.append(f"{one.output_dir}: {error}")
+        except (EdlError, MemoryError) as error:
+            failed.append(f"{one.output_dir}: {one_line(error)}")
             print(failed[-1], flush=True)
     if failed:
         raise EdlError(f"{len(failed)} of {len(runs)} searches failed; the first, {failed[0]}")
@@ -70,17 +76,27 @@ def _one(config: PretrainConfig) -> None:
     # Paths mean what they meant where the run began.
     begun = working_dir(config.output_dir) if config.resume and config.output_dir else Path()
     with relative_to(begun):
-        if config.distributed:
-            _distributed(config)
-        else:
-            split_processors()
-            _alone(config, begun)
+        files = own_files(config)
+        if config.resume and config.output_dir:
+            require_same_sources(config.output_dir, files)
+        with pinned({name.partition(" ")[2]: sha256 for name, sha256 in files.items()}):
+            if config.distributed:
+                _distributed(config, files)
+            else:
+                split_processors()
+                _alone(config, files, begun)
 
 
-def _alone(config: PretrainConfig, begun: Path) -> None:
+def own_files(config: PretrainConfig) -> dict[str, str]:
+    """SHA-256 of the user's own files that take part, by ``option file.py:NAME``."""
+    named = evolution_config(config).named_parts
+    return {f"{o} {name}": digest(name, o) for o, name in named.items() if is_own(name)}
+
+
+def _alone(config: PretrainConfig, files: Mapping[str, str], begun: Path) -> None:
     start = _start(config, begun)
     _say_cost(config)
-    with _directory(config) as run, StopRequest() as stop:
+    with _directory(config, files) as run, StopRequest() as stop:
         from edl_jax.runs.checkpoint import Checkpoints
 
         checkpoints = Checkpoints(run, config.checkpoint_every, stop)
@@ -93,22 +109,14 @@ def _alone(config: PretrainConfig, begun: Path) -> None:
         )
 
 
-def _directory(config: PretrainConfig) -> RunDirectory:
-    from edl_jax.search.chosen import sources
-
-    found = {
-        f"{option} {source.name}": source.sha256
-        for option, source in sources(evolution_config(config)).items()
-    }
-    if config.resume and config.output_dir:
-        require_same_sources(config.output_dir, found)
+def _directory(config: PretrainConfig, files: Mapping[str, str]) -> RunDirectory:
     return RunDirectory(
         config.output_dir,
         "pretrain",
         config.recorded(),
         resume=config.resume,
         overwrite=config.overwrite,
-        sources=found,
+        sources=files,
     )
 
 
@@ -128,48 +136,47 @@ def _start(config: PretrainConfig, begun: Path = Path()) -> "LearnedLoss | None"
     return loss
 
 
-def _say_cost(config: PretrainConfig) -> None:
-    """Refuse what only the strategy itself knows to be wrong, and say what it costs."""
+def _say_cost(config: PretrainConfig, say: bool = True) -> None:
+    """Refuse what only the parts themselves know to be wrong, and say what the search costs."""
     from edl_jax.search.chosen import quadratic_cost
 
     said = quadratic_cost(evolution_config(config))
-    if said:
+    if said and say:
         print(said, flush=True)
 
 
-def _distributed(config: PretrainConfig) -> None:
+def _distributed(config: PretrainConfig, files: Mapping[str, str]) -> None:
     """The run as one of several processes: all evolve, and the first one writes."""
-    from edl_jax.runs.processes import all_ready, processes, stop_together
+    from edl_jax.runs.processes import all_ready, processes, same_for_all, stop_together
 
-    with processes(config) as first, StopRequest() as stop:
+    with processes(config) as first, StopRequest() as stop, contextlib.ExitStack() as entered:
         # To import evosax starts JAX, which the processes must not do before they have met.
         from edl_jax.search.pipeline import evolve
 
         def on_chunk(chunk: "Chunk") -> None:
             stop_together(stop, "a run of several processes writes no checkpoints")
 
-        start = _start(config)
-        if first:
-            try:
-                _say_cost(config)
-                run = _directory(config)
-            except EdlError:
-                all_ready(False)
-                raise
-            with run:
-                all_ready()
-                _run(config, run, start, on_chunk)
-        elif all_ready():
-            search = evolution_config(config)
+        try:
+            start = _start(config)
+            _say_cost(config, say=first)
+            run = entered.enter_context(_directory(config, files)) if first else None
+        except EdlError:
+            all_ready(False)
+            raise
+        if not all_ready():
+            raise EdlError("another process could not begin; it says why")
+        if not same_for_all(json.dumps(files, sort_keys=True)):
+            raise EdlError(f"files of your own ({', '.join(files)}): expected the same everywhere")
+        if run is not None:
+            _run(config, run, start, on_chunk)
+        else:
             evolve(
-                search,
+                evolution_config(config),
                 config.seed,
                 num_searches=config.num_restarts,
                 start=start,
                 on_chunk=on_chunk,
             )
-        else:
-            raise EdlError("the first process could not begin; it says why")
         all_ready()
 
 

@@ -96,7 +96,8 @@ def compare(
     of_a, of_b = (_by_key(rows, figure, by) for rows in (a, b))
     alone = of_a.keys() ^ of_b.keys()
     if alone or not of_a:
-        named = ", ".join(f"{' '.join(by)} {' '.join(map(str, key))}" for key in sorted(alone)[:3])
+        first = sorted(alone, key=str)[:3]
+        named = ", ".join(f"{' '.join(by)} {' '.join(map(str, key))}" for key in first)
         raise EdlError(f"rows to compare: expected pairs, {named or 'there are none'}")
     differences = np.array([of_a[key] - of_b[key] for key in of_a])
     enough = len(differences) >= MIN_PAIRS
@@ -121,8 +122,9 @@ def _by_key(
         if key in found:
             shown = " ".join(map(str, key))
             raise EdlError(f"rows to compare: {' '.join(by)} {shown} occurs twice on a side")
-        value = finite_or_none(math.nan if row[figure] is None else row[figure])
+        number = row[figure]
+        value = finite_or_none(number) if isinstance(number, int | float | np.number) else None
         if value is None:
-            raise EdlError(f"rows to compare: expected a finite {figure}, not {row[figure]}")
+            raise EdlError(f"rows to compare: expected a finite {figure}, not {number}")
         found[key] = value
     return found

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edl_jax import cli
 from edl_jax.errors import require, require_number
 from edl_jax.files import path_exists, user_path
-from edl_jax.parts import digest, is_own, relative_to
+from edl_jax.parts import digest, is_own, pinned, relative_to
 from edl_jax.runs.directory import (
     RunDirectory,
     is_finished,
@@ -114,15 +114,14 @@ def command(args: list[str] | None = None) -> None:
         return loss in NAMES or loss.partition(":")[0] in LOSSES
 
     with relative_to(start):
-        losses = {
-            name: resolve_loss(name if named(name) or is_own(name) else located(name))
-            for name in config.loss
-        }
-        sources = {
-            f"loss {name}": sha256 for name in config.loss if (sha256 := digest(name, "loss"))
-        }
-    if config.resume and config.output_dir:
-        require_same_sources(config.output_dir, sources)
+        sources = {f"loss {name}": digest(name, "loss") for name in config.loss if is_own(name)}
+        if config.resume and config.output_dir:
+            require_same_sources(config.output_dir, sources)
+        with pinned({name.partition(" ")[2]: sha256 for name, sha256 in sources.items()}):
+            losses = {
+                name: resolve_loss(name if named(name) or is_own(name) else located(name))
+                for name in config.loss
+            }
     dataset = load(config.dataset, config.data_dir and located(config.data_dir))
     num_train = require_fit(dataset, losses, config, train_size=config.train_size)
     with (

@@ -1,5 +1,6 @@
 """Parts by name: where they are looked for, how errors put it, and what is run and what is not."""
 
+import py_compile
 from dataclasses import dataclass
 
 import pytest
@@ -42,6 +43,30 @@ def test_a_part_stays_the_same_object_until_its_file_changes(here):
     assert parts.load("thing", "mine.py:make")(1) == 2
 
 
+def test_what_is_run_is_what_was_read_whatever_python_has_kept_of_the_file(here):
+    (here / "mine.py").write_text("thing = 'kept'\n")
+    py_compile.compile("mine.py", invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    (here / "mine.py").write_text("thing = 'read'\n")
+
+    assert parts.load("thing", "mine.py:thing") == "read"
+    # Of the same size and in the same second, so that Python's own cache would not notice.
+    (here / "mine.py").write_text("thing = 'more'\n")
+    assert parts.load("thing", "mine.py:thing") == "more"
+
+
+def test_a_file_that_is_edited_meanwhile_changes_nothing_of_what_is_pinned(here):
+    digest = parts.digest("mine.py:thing", "thing")
+
+    with parts.pinned({"mine.py:thing": digest}):
+        assert parts.load("thing", "mine.py:thing") == 3
+        (here / "mine.py").unlink()
+        assert parts.load("thing", "mine.py:thing") == 3
+        assert parts.source("mine.py:thing").sha256 == digest
+    (here / "mine.py").write_text("thing = 4")
+    with parts.pinned({"mine.py:thing": "0" * 64}), pytest.raises(OptionError, match="has changed"):
+        parts.load("thing", "mine.py:thing")
+
+
 def test_a_relative_path_begins_where_it_is_told_to(here, monkeypatch):
     (here / "elsewhere").mkdir()
     monkeypatch.chdir(here / "elsewhere")
@@ -66,6 +91,7 @@ def test_a_relative_path_begins_where_it_is_told_to(here, monkeypatch):
             "a name in mine.py, which has thin; did you mean thin?",
         ),
         ("", "a name in mine.py, which has none"),
+        ("import sys\nsys.exit(0)", "a file that runs (SystemExit: 0, line 2)"),
     ],
 )
 def test_a_file_that_does_not_serve_is_one_line_that_says_why(here, content, said):
@@ -86,6 +112,14 @@ def test_a_directory_or_a_file_of_any_size_is_not_read(here):
         parts.load("thing", "folder.py:thing")
     with pytest.raises(OptionError, match="at most 1,048,576 bytes"):
         parts.load("thing", "large.py:thing")
+
+
+@pytest.mark.parametrize("reference", ["a\0.py:thing", f"{'a' * 300}.py:thing"])
+def test_a_name_that_no_file_can_have_is_one_line(here, reference):
+    with pytest.raises(OptionError, match="a Python file that can be read"):
+        parts.load("thing", reference)
+    with pytest.raises(EdlError, match="not part of edl_jax"):
+        parts.recorded("thing", reference, "0" * 64)
 
 
 def test_what_is_found_is_a_part_or_makes_one_of_its_kind(here):
@@ -135,21 +169,31 @@ def test_what_was_recorded_is_run_only_from_here_and_only_unchanged(here, monkey
     # Of a file that was elsewhere, only the name counts.
     assert parts.recorded("thing", "/nowhere/mine.py:thing", digest) == 3
     assert parts.recorded("thing", "../mine.py:thing", digest) == 3
+    for name in ("Path", "math", "_hidden"):
+        with pytest.raises(OptionError, match=r"a part that mine.py itself defines"):
+            parts.recorded("thing", f"mine.py:{name}", digest)
 
-    (here / "mine.py").write_text("raise AssertionError('was run')")
+    (here / "other.py").write_text("raise AssertionError('was run')")
     with pytest.raises(OptionError, match="as it was then; it has changed"):
-        parts.recorded("thing", "mine.py:thing", digest)
+        parts.recorded("thing", "other.py:thing", digest)
 
 
-@pytest.mark.parametrize("reference", ["{}/mine.py:thing", "../above/mine.py:thing"])
+@pytest.mark.parametrize(
+    "reference", ["{}/mine.py:thing", "../above/mine.py:thing", "~/mine.py:thing", "link/mine.py:x"]
+)
 def test_a_file_that_is_not_below_here_is_not_run(tmp_path, monkeypatch, reference):
     above, below = tmp_path / "above", tmp_path / "below"
     for directory in (above, below):
         directory.mkdir()
     (above / "mine.py").write_text("thing = 3")
+    (below / "link").symlink_to(above)
+    monkeypatch.setenv("HOME", str(above))
     monkeypatch.chdir(above)
     digest = parts.digest("mine.py:thing", "thing")
     monkeypatch.chdir(below)
 
-    with pytest.raises(EdlError, match=r"not part of edl_jax: expected mine.py in the current"):
+    with (
+        parts.relative_to(above),
+        pytest.raises(EdlError, match=r"not part of edl_jax: expected mine.py in the current"),
+    ):
         parts.recorded("thing", reference.format(above), digest)

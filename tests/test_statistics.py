@@ -70,6 +70,7 @@ def test_rows_can_be_paired_by_more_than_the_seed():
         ([], [], "expected pairs, there are none"),
         (rows([1.0]), rows([None]), "expected a finite test_accuracy, not None"),
         (rows([1.0]), rows([float("nan")]), "expected a finite test_accuracy, not nan"),
+        (rows(["fast"]), rows([1.0]), "expected a finite test_accuracy, not fast"),
         (rows([1.0], "key"), rows([1.0]), "expected seed in each row"),
         (rows([1.0], figure="ece"), rows([1.0]), "expected test_accuracy in each row"),
     ],
@@ -77,3 +78,9 @@ def test_rows_can_be_paired_by_more_than_the_seed():
 def test_what_has_no_pair_or_figure_is_one_line(a, b, said):
     with pytest.raises(EdlError, match=said):
         compare(a, b)
+
+
+def test_rows_that_differ_in_the_kind_of_a_key_are_one_line_too():
+    a = [{"seed": None, "x": 1.0}, {"seed": 2, "x": 1.0}]
+    with pytest.raises(EdlError, match="expected pairs, seed"):
+        compare(a, [{"seed": "base", "x": 1.0}], "x")

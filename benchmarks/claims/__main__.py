@@ -27,6 +27,10 @@ def section(claims: Iterable[Claim]) -> str:
     return markdown_table(["claim", "verdict", "figure", "command"], rows)
 
 
+def _commands(claim: Claim) -> str:
+    return "; ".join(f"`{command}`" for command in claim.command.split("; "))
+
+
 def page() -> str:
     """The whole page."""
     found = {title: list(claims()) for title, claims in PARTS.items()}
@@ -48,7 +52,7 @@ much these scatter, not more. Differences are in points of test accuracy. *Unawa
 learning rate that is best on clean labels; *aware*: with the one that is best under the noise. A
 claim that something is above or faster holds where every interval says so; that it is not below,
 where no interval says the contrary; of many comparisons, where more of them say so than chance
-makes.
+makes. A command runs what the results do not hold yet.
 
 {sections}
 """

@@ -34,6 +34,11 @@ def _losses(names: str, setting: str = "", noise: str = "0") -> str:
     return f"python -m {TRANSFER} {of}--losses cross_entropy {names} --noise {noise}"
 
 
+def _each(names: str, settings: Sequence[str], noise: str = "0") -> str:
+    """A command for each setting; what a file has is not run again."""
+    return "; ".join(_losses(names, setting, noise) for setting in settings)
+
+
 def _study(problems: Sequence[str] = EVOLVED) -> str:
     return f"python -m {STUDY} --problems {' '.join(problems)}"
 
@@ -95,22 +100,12 @@ def of_the_paper() -> Iterator[Claim]:
         f"generations to the target, as a ratio: {_listed(faster, 'ratio')}",
         f.below(_all(faster), 1.0),
     )
-    stuck = {p: (f.line_of(p, "direction"), f.line_of(p, "Gaussian")) for p in EVOLVED}
-    shares = [
-        (problem, chaos["stagnated"], gauss["stagnated"])
-        for problem, (chaos, gauss) in stuck.items()
-        if chaos and gauss
-    ]
+    stuck = {problem: f.stagnation(problem, "direction") for problem in EVOLVED}
     yield Claim(
         "It converges prematurely less often.",
         _study(),
-        "runs that stagnate, chaotic against Gaussian: "
-        + "; ".join(f"{p} {100 * a:.0f} % against {100 * b:.0f} %" for p, a, b in shares),
-        HOLDS
-        if all(a < b for _, a, b in shares)
-        else IN_PART
-        if any(a < b for _, a, b in shares)
-        else FAILS,
+        f"share of runs that stagnate, chaotic less Gaussian, in points: {_listed(stuck)}",
+        f.below(_all(stuck), 0.0),
     )
     final = {
         problem: [
@@ -149,9 +144,9 @@ def of_its_future_work() -> Iterator[Claim]:
     yield Claim(
         "The losses serve larger data sets.",
         _losses("edl-robust", "clinc-mlp"),
-        f"150 classes of text, `edl-robust` less cross-entropy: {_listed(many)}; "
-        "nothing larger has been trained with",
-        IN_PART if f.above(_all(many)) == HOLDS else OPEN,
+        "nothing larger than CIFAR-10 has been trained with; more classes, 150 of text, "
+        f"`edl-robust` less cross-entropy: {_listed(many)}",
+        OPEN,
     )
     other = {
         "MLP": f.gained("fashion-mlp", 0.0, "aware", "edl-robust"),
@@ -160,7 +155,7 @@ def of_its_future_work() -> Iterator[Claim]:
     }
     yield Claim(
         "They serve other architectures.",
-        _losses("edl-robust", "fashion-adamw"),
+        _each("edl-robust", ("fashion-mlp", "fashion-adamw", "cifar-resnet8")),
         f"`edl-robust` less cross-entropy, clean labels: {_listed(other)}; a ResNet-18 with "
         "weights that came before these was 8 points below (n = 1, `benchmarks.accelerator`)",
         IN_PART if f.not_below(_all(other)) == HOLDS else FAILS,
@@ -221,7 +216,8 @@ def of_ours() -> Iterator[Claim]:
     yield Claim(
         "Where the objective can be differentiated, its gradient needs no evolution.",
         _study((*EVOLVED, "rehearsal")),
-        f"generations of equal cost to the target, as a ratio: {_listed(gradient, 'ratio')}",
+        "generations of equal cost to the target, as a ratio (rehearsal by its smooth stand-in): "
+        f"{_listed(gradient, 'ratio')}",
         f.below(_all(gradient), 1.0),
     )
     noisy = {p: f.speed("rehearsal", p) for p in ("direction", "step size", "ChaoticEvolution")}
@@ -247,9 +243,9 @@ def of_ours() -> Iterator[Claim]:
             f.above(_all(found)),
         )
     for title, setting, losses in (
-        ("ten classes, fifteen losses", "fashion-mlp", "nce_agce"),
-        ("150 classes, GCE and NCE+AGCE", "clinc-mlp", "gce nce_agce"),
-        ("two classes, NCE+RCE", "fashion-two", "nce_rce"),
+        ("ten classes", "fashion-mlp", "nce_agce nce_rce jal_ce anl_ce gce"),
+        ("150 classes", "clinc-mlp", "gce nce_agce"),
+        ("two classes", "fashion-two", "nce_rce"),
     ):
         best = {
             p: f.gained(setting, 0.4, p, "edl-robust", "from_best") for p in ("unaware", "aware")
@@ -257,13 +253,17 @@ def of_ours() -> Iterator[Claim]:
         yield Claim(
             f"It is not below the best hand-made loss there ({title}).",
             _losses(f"edl-robust {losses}", setting, "0 0.4"),
-            _listed(best),
+            f"of {f.num_handmade(setting, 0.4)} hand-made losses: {_listed(best)}",
             f.not_below(_all(best)),
         )
     context = f.ablated("robust-gate-open")
     yield Claim(
         "What `edl-robust` reads of the batch is worth it.",
-        f"python -m {TRANSFER} --losses edl-robust robust-gate-open --noise 0 0.4",
+        "; ".join(
+            f"python -m {TRANSFER} --setting {setting} --losses edl-robust robust-gate-open "
+            "--noise 0 0.4"
+            for setting in ("fashion-mlp", "fashion-batch8", "fashion-batch32", "fashion-batch1024")
+        ),
         f"less the same loss with its gate always open: {_listed(context)}",
         f.not_below(_all(context)),
     )
@@ -272,19 +272,24 @@ def of_ours() -> Iterator[Claim]:
         for setting in ("fashion-mlp", "fashion-adamw", "clinc-mlp", "fashion-two", "cifar-resnet8")
     }
     yield Claim(
-        "On clean labels it is within half a point of cross-entropy, or one if it underfits.",
-        _losses("edl-robust", "clinc-mlp"),
+        "On clean labels it is less than half a point below cross-entropy, one if it underfits.",
+        _each("edl-robust", tuple(clean)),
         _listed(clean),
-        f.not_below([x for n, found in clean.items() for x in found if "resnet" not in n], -0.5)
-        if f.not_below(clean["cifar-resnet8"], -1.0) == HOLDS
-        else IN_PART,
+        f.within(
+            [
+                x._replace(low=x.low + 0.5) if "resnet" in setting else x
+                for setting, found in clean.items()
+                for x in found
+            ],
+            -0.5,
+        ),
     )
     pairs_of_rates = {name: f.rates(name, "edl-robust") for name in clean}
     known = {name: both for name, both in pairs_of_rates.items() if both is not None}
     within = [round(2 * abs(math.log10(a / b))) <= 1 for a, b in known.values()]
     yield Claim(
         "Cross-entropy's learning rate serves it, within half a decade.",
-        _losses("edl-robust", "clinc-mlp"),
+        _each("edl-robust", tuple(clean)),
         "chosen on clean held-out data, its own and cross-entropy's: "
         + "; ".join(f"{name} {a:g} and {b:g}" for name, (a, b) in known.items()),
         HOLDS if all(within) else IN_PART,

@@ -15,6 +15,7 @@ from benchmarks.rehearsal.config import SHOWN
 from benchmarks.transfer_losses import ablation
 from benchmarks.transfer_losses import summary as transfer
 from benchmarks.transfer_losses.settings import SETTINGS
+from edl_jax.losses.handmade import LOSSES
 from edl_jax.statistics import bootstrap_interval
 
 HOLDS, IN_PART, FAILS, OPEN = "holds", "holds in part", "does not hold", "open"
@@ -59,6 +60,15 @@ def below(figures: Iterable[Figure], bound: float) -> str:
 def not_below(figures: Iterable[Figure], bound: float = 0.0) -> str:
     """Whether no figure is below ``bound`` by its interval: as far as the seeds can tell."""
     return _verdict([figure.high >= bound for figure in figures])
+
+
+def within(figures: Iterable[Figure], bound: float) -> str:
+    """Whether no figure can be as low as ``bound``, by its interval.
+
+    >>> within([Figure(0.0, -0.2, 0.2, 5), Figure(-0.3, -0.8, 0.2, 5)], -0.5)
+    'holds in part'
+    """
+    return above(figures, bound)
 
 
 def more_than_chance(figures: Sequence[Figure]) -> str:
@@ -135,6 +145,13 @@ def ablated(other: str) -> dict[str, list[Figure]]:
     return found
 
 
+def num_handmade(setting: str, noise: float) -> int:
+    """How many hand-made losses were measured there, constants of one loss counted once."""
+    problem = SETTINGS[setting].problem(noise, "symmetric")
+    names = (x["loss"].partition(":")[0] for x in _transfer_lines() if problem.items() <= x.items())
+    return len(set(names) & LOSSES.keys())
+
+
 # --- mutation ----------------------------------------------------------------------------------
 
 
@@ -157,6 +174,21 @@ def speed(problem: str, operator: str, than: str = mutation.REFERENCE) -> list[F
     found = mutation.ratio_to(other, one)
     low, high = found["ratio_interval"]
     return [Figure(found["ratio"], low, high, one["num_seeds"])]
+
+
+def stagnation(problem: str, operator: str) -> list[Figure]:
+    """Share of runs that stagnate, less Gaussian mutation's, in points, paired by seed."""
+    stuck: dict[str, dict[int, bool]] = {}
+    for row in committed("mutation_strategies")["rows"]:
+        if row["problem"] == problem and row["stage"] == "test":
+            name = mutation.NAMES.get(tuple(row[field] for field in mutation.FIELDS), "?")
+            stuck.setdefault(name, {})[row["seed"]] = row["stagnated"]
+    if operator not in stuck:
+        return []
+    one, other = stuck[operator], stuck[mutation.REFERENCE]
+    found = [100.0 * (one[seed] - other[seed]) for seed in one]
+    low, high = bootstrap_interval(found)
+    return [Figure(float(np.mean(found)), low, high, len(found))]
 
 
 def order_against_draws() -> dict[str, list[Figure]]:

@@ -17,6 +17,7 @@ from edl_jax.errors import (
     require_package,
 )
 from edl_jax.files import atomic_write, path_exists
+from edl_jax.parts import is_own
 
 PROG = "python -m edl_jax.export"
 SUFFIXES = {"stablehlo": ".stablehlo", "torch": ".py", "onnx": ".onnx"}
@@ -96,7 +97,7 @@ def command(args: list[str] | None = None) -> None:
     config = cli.parse(ExportConfig, args, prog=PROG)
 
     from edl_jax.export import to_stablehlo, to_torch
-    from edl_jax.losses.learned import LearnedLoss, resolve_loss
+    from edl_jax.losses.learned import LearnedLoss, require_loss, resolve_loss
     from edl_jax.losses.networks import OwnNetworkSpec
 
     loss = resolve_loss(config.loss)
@@ -106,6 +107,8 @@ def command(args: list[str] | None = None) -> None:
         expected = f"{own}, which this concat loss was evolved for"
         require(classes in (None, own), "num_classes", classes, expected)
         classes = own
+    if is_own(config.loss):
+        require_loss(config.loss, loss, classes or 10)
     if config.format == "stablehlo":
         _write(config.path, to_stablehlo(loss, classes, config.soft_labels))
     elif not isinstance(loss, LearnedLoss):

@@ -15,7 +15,7 @@ from jax.tree_util import GetAttrKey, register_pytree_with_keys
 from jax.typing import ArrayLike
 
 from edl_jax import parts
-from edl_jax.errors import EdlError, did_you_mean
+from edl_jax.errors import EdlError, OptionError, did_you_mean, one_line, require
 from edl_jax.files import Json, path_exists, user_path
 from edl_jax.losses import artifact
 from edl_jax.losses.arguments import read_examples
@@ -256,6 +256,28 @@ def resolve_loss(source: str | Path) -> FullLoss:
             f"FILE.py:NAME of your own{meant}"
         )
     return load_loss(source)
+
+
+def require_loss(name: str, loss: Any, num_classes: int) -> None:
+    """Raise :class:`EdlError` unless ``loss`` gives a value for each of some examples.
+
+    Args:
+      name: what errors call it.
+      loss: ``loss(logits, integer labels)``; it is traced, not run.
+      num_classes: of the logits.
+    """
+    logits = jax.ShapeDtypeStruct((6, num_classes), jnp.float32)
+    try:
+        given = jax.eval_shape(loss, logits, jax.ShapeDtypeStruct((6,), jnp.int32))
+    except EdlError:
+        raise
+    except Exception as error:
+        said = f"{type(error).__name__}: {one_line(error)}{parts.line_in_file(error, name)}"
+        expected = f"a function of logits (6, {num_classes}) and labels (6,) ({said})"
+        raise OptionError("loss", name, expected) from error
+    shape = getattr(given, "shape", None)
+    expected = f"a loss for each example, of shape (6,) for 6 of them, not {shape}"
+    require(shape == (6,), "loss", name, expected)
 
 
 def make_learned_loss(

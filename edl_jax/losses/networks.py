@@ -258,7 +258,10 @@ class OwnNetworkSpec(NetworkSpec):
     def build(self) -> Network:
         """The network itself."""
         assert self.network is not None
-        return make_network(self.network, self.width, self.num_classes)
+        made: Network = parts.finished(
+            "network", self.name, self.network, Network, self.width, self.num_classes
+        )
+        return made
 
     def as_json(self) -> Json:
         """What an artifact keeps of it: where the network came from, not the network."""

@@ -8,6 +8,7 @@ import contextlib
 import os
 import sys
 import threading
+import zlib
 from collections.abc import Iterator
 
 import jax
@@ -70,6 +71,11 @@ def processes(options: ClusterOptions) -> Iterator[bool]:
 def all_ready(ready: bool = True) -> bool:
     """Whether every process is ready; each of them must ask, and waits for the others."""
     return min(_of_all(int(ready))) == 1
+
+
+def same_for_all(text: str) -> bool:
+    """Whether every process has the same ``text``; each of them must ask."""
+    return len(set(_of_all(zlib.crc32(text.encode()) >> 1))) == 1
 
 
 def stop_together(stop: StopRequest, line: str) -> None:

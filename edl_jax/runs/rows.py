@@ -6,7 +6,7 @@ from typing import Any
 
 from edl_jax.errors import EdlError
 from edl_jax.files import Json, path_exists, read_json, user_path
-from edl_jax.runs.directory import CONFIG, SOURCES, SUMMARY, WORKING_DIR
+from edl_jax.runs.directory import CONFIG, SUMMARY, WORKING_DIR
 
 _MOST_CONFIG_BYTES, _MOST_SUMMARY_BYTES = 2**20, 64 * 2**20
 # Of a comparison, what its rows say themselves or what they are made of.
@@ -17,8 +17,9 @@ def read_runs(paths: str | Path | Iterable[str | Path]) -> list[Json]:
     """One row for each search, and one for each loss and seed of a comparison.
 
     A row has ``run`` (the directory), ``command``, every option under its name on the command line
-    (``"objective.rehearsal"``), and what was measured (``"held_out_discordance"``,
-    ``"test_accuracy"``, ``"gains.short_noisy"``).
+    (``"objective.rehearsal"``), the SHA-256 of each file of the user's own (``"sources.strategy
+    mine.py:NAME"``), and what was measured (``"held_out_discordance"``, ``"test_accuracy"``,
+    ``"gains.short_noisy"``).
 
     Args:
       paths: run directories, or directories in which, at any depth, there are some; those of runs
@@ -48,8 +49,7 @@ def read_runs(paths: str | Path | Iterable[str | Path]) -> list[Json]:
 def _rows(run: Path) -> Iterator[Json]:
     config = read_json(run / CONFIG, _MOST_CONFIG_BYTES)
     summary = read_json(run / SUMMARY, _MOST_SUMMARY_BYTES)
-    for name in (WORKING_DIR, SOURCES):
-        config.pop(name, None)
+    config.pop(WORKING_DIR, None)
     common = {"run": str(run), **_flat(config)}
     figures = {name: value for name, value in summary.items() if name not in _NOT_OF_A_ROW}
     rows = summary.get("rows")

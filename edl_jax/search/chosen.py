@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from edl_jax import parts
-from edl_jax.config import EvolutionConfig
+from edl_jax.chaos.maps import ChaoticMap
+from edl_jax.config import STRATEGIES, EvolutionConfig
 from edl_jax.losses import networks
 from edl_jax.losses.networks import Network, Params, make_network
 from edl_jax.objective.fitness import Objective, make_objective
@@ -63,28 +64,14 @@ class Chosen(NamedTuple):
     rehearses: bool
 
 
-def named(config: EvolutionConfig, own: Parts) -> dict[str, object]:
-    """By option, what each part was chosen by: a name, or an object of your own."""
-    by_name = {
-        "objective": config.objective.own or "",
-        "strategy": config.strategy,
-        "network": config.network,
-        "mutation": config.mutation,
-        "schedule": config.schedule,
-        "map": config.chaos.map,
-    }
-    return {**by_name, **own}
-
-
 def sources(config: EvolutionConfig, own: Parts | None = None) -> dict[str, parts.Source]:
     """By option, where those parts come from that are not the package's.
 
     >>> sources(EvolutionConfig(strategy="CMA_ES"))
     {}
     """
-    found = {
-        option: parts.source(part, option) for option, part in named(config, own or {}).items()
-    }
+    chosen_by: dict[str, object] = {**config.named_parts, **(own or {})}
+    found = {option: parts.source(part, option) for option, part in chosen_by.items()}
     return {option: source for option, source in found.items() if source is not None}
 
 
@@ -96,18 +83,25 @@ def choose(config: EvolutionConfig, **own: Unpack[Parts]) -> Chosen:
 
     >>> network, objective, strategy, rehearses = choose(EvolutionConfig(strategy="SNES"))
     """
-    chosen_by = named(config, own)
+    chosen_by: dict[str, object] = {**config.named_parts, **own}
     foreign = {option: source.name for option, source in sources(config, own).items()}
 
     network = make_network(own.get("network", config.network), config.width, config.num_classes)
     if "network" in foreign:
-        contracts.check_network(foreign["network"], network, config.num_classes)
+        counts = (config.num_classes, *config.more_classes)
+        contracts.check_network(foreign["network"], network, counts)
 
+    can = None if "strategy" in foreign else STRATEGIES[config.strategy]
     if "objective" in foreign:
         judge = chosen_by["objective"]
         found = parts.find("objective", judge, {})
         objective = parts.finished("objective", judge, found, Objective, config)
-        contracts.check_objective(foreign["objective"], objective, network)
+        contracts.check_objective(
+            foreign["objective"],
+            objective,
+            network,
+            differentiated=can is not None and can.follows_gradient,
+        )
     else:
         objective = make_objective(config, network)
 
@@ -115,12 +109,16 @@ def choose(config: EvolutionConfig, **own: Unpack[Parts]) -> Chosen:
     of_strategy: OwnIngredients = {  # type: ignore[assignment]
         option: part for option, part in own.items() if option in OwnIngredients.__annotations__
     }
+    if "map" in foreign:
+        chaos = parts.find("map", chosen_by["map"], {})
+        contracts.check_map(foreign["map"], parts.finished("map", "", chaos, ChaoticMap))
     if {"mutation", "schedule"} & foreign.keys():
+        shape = (config.population_size, num_dims(solution))
         ingredients = make_ingredients(config, num_dims(solution), **of_strategy)
         if "mutation" in foreign:
-            contracts.check_mutation(foreign["mutation"], ingredients.mutation)
+            contracts.check_mutation(foreign["mutation"], ingredients.mutation, shape)
         if "schedule" in foreign:
-            contracts.check_control(foreign["schedule"], ingredients.control)
+            contracts.check_control(foreign["schedule"], ingredients.control, shape)
     strategy = make_strategy(config, solution, own.get("strategy"), **of_strategy)
     if "strategy" in foreign:
         population = jax.eval_shape(

@@ -4,15 +4,18 @@ A part that breaks its contract would fail deep within a compiled scan, in words
 tracers. Here each function is traced alone, and one line says which of them gave what.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import product
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from edl_jax import parts
+from edl_jax.chaos.maps import ChaoticMap
 from edl_jax.errors import OptionError, one_line, require
+from edl_jax.losses.base import Context
 from edl_jax.losses.networks import Network, Params
 from edl_jax.objective.fitness import Objective
 from edl_jax.strategies.base import PyTree, Strategy
@@ -23,7 +26,7 @@ _NUM_EXAMPLES = 6
 _KEY = jax.eval_shape(partial(jax.random.key, 0))
 
 
-def check_network(named: object, network: Network, num_classes: int) -> None:
+def check_network(named: object, network: Network, class_counts: Sequence[int]) -> None:
     """That ``init`` gives float32 arrays by name, and ``apply`` a loss for each example.
 
     Raises:
@@ -35,11 +38,30 @@ def check_network(named: object, network: Network, num_classes: int) -> None:
         for name, leaf in params.items()
     )
     require(arrays, "network", named, f"init(key) to give a dict of float32 arrays, not {params}")
-    logits = jax.ShapeDtypeStruct((_NUM_EXAMPLES, num_classes), jnp.float32)
-    labels = jax.ShapeDtypeStruct((_NUM_EXAMPLES,), jnp.int32)
-    given = _traced("network", named, "apply", network.apply, params, logits, labels)
-    _require_form("network", named, "apply(params, logits, labels)", given,
-                  jax.ShapeDtypeStruct((_NUM_EXAMPLES,), jnp.float32))  # fmt: skip
+    context = Context(*(3 * [_float32()])) if network.reads_context else None
+
+    def apply(params: Any, logits: Any, labels: Any, context: Any) -> Any:
+        return network.apply(params, logits, labels, context=context)
+
+    for num_classes, shape in product(class_counts, ((_NUM_EXAMPLES,), (2, 3))):
+        logits = _float32(*shape, num_classes)
+        labels = jax.ShapeDtypeStruct(shape, jnp.int32)
+        given = _traced("network", named, "apply", apply, params, logits, labels, context)
+        call = f"apply(params, logits, labels, context) of {num_classes} classes"
+        _require_form("network", named, call, given, _float32(*shape))
+
+
+def check_map(named: object, chaos: ChaoticMap) -> None:
+    """That ``step`` gives the next state and values of the shape that ``init`` was given.
+
+    Raises:
+      OptionError: it does not.
+    """
+    wanted = _float32(4, 3)
+    trace = partial(_traced, "map", named)
+    state = trace("init(key, shape)", lambda key: chaos.init(key, wanted.shape), _KEY)
+    given = trace("step", chaos.step, state)
+    _require_form("map", named, "step(state)", given, (state, wanted), "(state, values)")
 
 
 def check_strategy(named: object, strategy: Strategy, population: Params) -> None:
@@ -81,43 +103,54 @@ def check_strategy(named: object, strategy: Strategy, population: Params) -> Non
     _require_form("strategy", named, "incumbent(state)", stands_for, one, "one candidate")
 
 
-def check_mutation(named: object, mutation: Mutation) -> None:
-    """That ``sample`` gives a perturbation of the shape that ``init`` was given, and the state.
+def check_mutation(named: object, mutation: Mutation, shape: tuple[int, int]) -> None:
+    """That ``sample`` gives the state and a perturbation of ``shape``, population by dimensions.
 
     Raises:
       OptionError: it does not.
     """
-    wanted = jax.ShapeDtypeStruct((4, 3), jnp.float32)
     trace = partial(_traced, "mutation", named)
-    state = trace("init(key, shape)", lambda key: mutation.init(key, wanted.shape), _KEY)
+    state = trace("init(key, shape)", lambda key: mutation.init(key, shape), _KEY)
     given = trace("sample", mutation.sample, _KEY, state)
-    _require_form("mutation", named, "sample(key, state)", given, (state, wanted), "(state, z)")
+    wanted = (state, _float32(*shape))
+    _require_form("mutation", named, "sample(key, state)", given, wanted, "(state, z)")
 
 
-def check_control(named: object, control: StepSizeControl) -> None:
+def check_control(named: object, control: StepSizeControl, shape: tuple[int, int]) -> None:
     """That ``ask`` gives a size for all or for each candidate, and ``tell`` the state again.
 
     Raises:
       OptionError: it does not.
     """
     trace = partial(_traced, "schedule", named)
-    state = trace("init(key, population_size, num_dims)", lambda key: control.init(key, 4, 3), _KEY)
+    state = trace(
+        "init(key, population_size, num_dims)", lambda key: control.init(key, *shape), _KEY
+    )
     size = getattr(getattr(state, "step_size", None), "shape", None)
     require(size == (), "schedule", named, "a state whose step_size is a float32 scalar")
     asked = trace("ask", control.ask, _KEY, state)
     sizes = asked[1] if isinstance(asked, tuple) and len(asked) == 2 else None
-    shape = getattr(sizes, "shape", None)
+    given = getattr(sizes, "shape", None)
     expected = "ask(key, state) to give (state, sizes), sizes of shape () or (population_size, 1)"
-    require(shape in ((), (4, 1)), "schedule", named, expected)
-    shapes = ((), (4,), (4,), (3,))
-    dtypes = (jnp.int32, jnp.float32, jnp.float32, jnp.float32)
-    seen: Any = Selection(*map(jax.ShapeDtypeStruct, shapes, dtypes))  # type: ignore[arg-type]
+    require(given in ((), (shape[0], 1)), "schedule", named, expected)
+    seen: Any = Selection(
+        jax.ShapeDtypeStruct((), jnp.int32),  # type: ignore[arg-type]
+        *(_float32(length) for length in (shape[0], *shape)),
+    )
     told = trace("tell", control.tell, asked[0], seen)
     _require_form("schedule", named, "tell(state, selection)", told, state, "the state")
 
 
-def check_objective(named: object, objective: Objective, network: Network) -> None:
+def check_objective(
+    named: object, objective: Objective, network: Network, *, differentiated: bool = False
+) -> None:
     """That ``evaluate`` gives a scalar and a dict of scalars for what ``sample`` gives.
+
+    Args:
+      named: how errors call it.
+      objective: the objective.
+      network: what it judges.
+      differentiated: whether the fitness must have a gradient too.
 
     Raises:
       OptionError: it does not.
@@ -135,6 +168,13 @@ def check_objective(named: object, objective: Objective, network: Network) -> No
     )
     shown = f"(a scalar, a dict of scalars), not {_form(given)}"
     require(scalars, "objective", named, f"evaluate(loss, problem) to give {shown}")
+    if differentiated:
+        slope = jax.grad(lambda params, problem: evaluate(params, problem)[0])
+        _traced("objective", named, "the gradient of evaluate", slope, params, problem)
+
+
+def _float32(*shape: int) -> Any:
+    return jax.ShapeDtypeStruct(shape, jnp.float32)
 
 
 def _traced(field: str, named: object, what: str, function: Callable, *args: Any) -> Any:

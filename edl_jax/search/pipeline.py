@@ -140,6 +140,9 @@ def evolve(
     >>> loss(jnp.zeros((2, 10)), jnp.array([0, 1])).shape
     (2,)
     """
+    # As they are now: a file may change while the search runs.
+    found = {option: asdict(source) for option, source in sources(config, own).items()}
+    foreign = {"parts": found} if found else {}
     spec = network_spec(own.get("network", config.network), config.width, config.num_classes)
     if start is not None:
         require_start(start, spec, start)
@@ -194,9 +197,6 @@ def evolve(
         "cross_entropy_logit_gradient": {str(p): p - 1 for p in PROFILE_POINTS},
         **rehearsed,
     }
-
-    found = {option: asdict(source) for option, source in sources(config, own).items()}
-    foreign = {"parts": found} if found else {}
 
     def made(loss: LearnedLoss, figures: dict[str, Any]) -> LearnedLoss:
         content = {**(provenance or {}), **foreign, "figures": figures}

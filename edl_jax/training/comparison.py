@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple, TypedDict, get_args
 
 import jax
-import jax.numpy as jnp
 
 from edl_jax import statistics
 from edl_jax.errors import require, require_int
 from edl_jax.losses.base import Loss
+from edl_jax.losses.learned import require_loss
 from edl_jax.training.config import NoiseKind, TrainConfig, require_seeds
 from edl_jax.training.data import Dataset
 from edl_jax.training.loop import EpochRow, Midway, TrainResult, train
@@ -109,7 +109,7 @@ def compare(
 
     Raises:
       OptionError: an argument is out of its range.
-      EdlError: a loss is made for another number of classes.
+      EdlError: a loss is made for another number of classes, or does not give one value each.
 
     >>> from edl_jax.losses import LOSSES
     >>> labels = np.arange(64) % 2
@@ -210,7 +210,7 @@ def require_fit(
 
     Raises:
       OptionError: there are no losses, or not that many images.
-      EdlError: a loss is made for another number of classes.
+      EdlError: a loss is made for another number of classes, or does not give one value each.
     """
     require(bool(losses), "losses", "", "one or more")
     total = len(dataset.train_labels)
@@ -220,9 +220,8 @@ def require_fit(
     require(num_train <= most, "train_size", num_train, f"at most {most}, all there are")
     expected = f"at most the number of training images, {num_train}"
     require(config.batch_size <= num_train, "batch_size", config.batch_size, expected)
-    logits = jax.ShapeDtypeStruct((1, dataset.num_classes), jnp.float32)
-    for loss in losses.values():
-        jax.eval_shape(loss, logits, jax.ShapeDtypeStruct((1,), jnp.int32))
+    for name, loss in losses.items():
+        require_loss(name, loss, dataset.num_classes)
     return num_train
 
 

@@ -19,11 +19,13 @@ from benchmarks.claims.figures import (
     more_than_chance,
     not_below,
     speed,
+    within,
 )
 from benchmarks.common.pages import README
 from edl_jax import cli
 
 CLAIMS = [claim for claims in PARTS.values() for claim in claims()]
+COMMANDS = sorted({command for claim in CLAIMS for command in claim.command.split("; ")})
 UP, DOWN, LEVEL = Figure(1.0, 0.5, 1.5, 5), Figure(-1.0, -1.5, -0.5, 5), Figure(0.1, -0.2, 0.4, 5)
 
 
@@ -39,7 +41,7 @@ def test_every_claim_has_a_command_a_figure_and_a_verdict():
         assert (claim.verdict == OPEN) >= ("not run" in claim.figure)
 
 
-@pytest.mark.parametrize("command", sorted({claim.command for claim in CLAIMS}))
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_one_that_parses(command, monkeypatch):
     words = shlex.split(command)
     if words[0] == "pytest":
@@ -72,6 +74,8 @@ def test_a_newcomer_reaches_the_page_from_the_first_screen():
         (not_below, [DOWN], FAILS),
         (lambda found: below(found, 0.0), [DOWN, DOWN], HOLDS),
         (lambda found: below(found, 0.0), [LEVEL], FAILS),
+        (lambda found: within(found, -0.5), [UP, LEVEL], HOLDS),
+        (lambda found: within(found, -0.1), [UP, LEVEL], IN_PART),
         (more_than_chance, [Figure(0.5, 0.4, 0.6, 5)] * 5 + [LEVEL._replace(high=2.0)] * 35, HOLDS),
         (more_than_chance, [Figure(0.5, 0.4, 0.6, 5)] * 2 + [LEVEL._replace(high=2.0)] * 38, FAILS),
         (more_than_chance, [], OPEN),

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 import edl_jax
-from edl_jax import EvolutionConfig, cli, pretrain, transfer
+from edl_jax import EvolutionConfig, analyze, cli, parts, pretrain, transfer
 from edl_jax.errors import EdlError, OptionError
+from edl_jax.export import __main__ as export
 from edl_jax.losses import artifact
 from edl_jax.runs.checkpoint import Checkpoints
 from edl_jax.runs.interrupts import Stopped
@@ -70,9 +71,9 @@ def test_a_search_of_own_parts_runs_resumes_from_elsewhere_and_loads_back(here, 
     q = float(1 / (1 + np.exp(-loss.params["q"][0])))
     p = np.exp(LOGITS[0, 0]) / np.sum(np.exp(LOGITS[0]))
     assert float(loss(LOGITS, LABELS)[0]) == pytest.approx(float(loss.scale) * (1 - p**q) / q, 1e-3)
-    parts = loss.provenance["parts"]
-    assert {option: part["name"] for option, part in parts.items()} == OWN
-    assert {len(part["sha256"]) for part in parts.values()} == {64}
+    sources = loss.provenance["parts"]
+    assert {option: source["name"] for option, source in sources.items()} == OWN
+    assert {len(source["sha256"]) for source in sources.values()} == {64}
 
 
 def test_parts_of_the_es_run_by_the_command(here):
@@ -189,3 +190,49 @@ def test_a_map_without_a_law_is_refused():
     lawless = dataclasses.replace(own_parts.rotation, closed_law=None)
     with pytest.raises(OptionError, match=r"map tests.own_parts:.* with a closed_law"):
         edl_jax.make_evolution(EvolutionConfig(mutation="chaotic"), map=lawless)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("loss = 3", "(TypeError: "),
+        ("def loss(logits):\n    return logits", "a function of logits (6, 10) and labels (6,)"),
+        ("def loss(logits, labels):\n    return logits.sum()", "of shape (6,) for 6 of them, not"),
+    ],
+)
+@pytest.mark.parametrize("command", ["analyze", "export"])
+def test_a_loss_that_is_none_is_one_line(here, monkeypatch, capsys, command, content, said):
+    Path("bad.py").write_text(content)
+    module = {"analyze": analyze, "export": export}[command]
+    monkeypatch.setattr(sys, "argv", [command, "bad.py:loss"])
+
+    with pytest.raises(SystemExit) as stop:
+        cli.main(module.command)
+
+    error = capsys.readouterr().err
+    assert (stop.value.code, error.count("\n")) == (2, 1)
+    assert "bad.py:loss: expected" in error and said in error
+
+
+def test_a_file_that_has_changed_is_not_run_before_it_is_refused(here, monkeypatch):
+    stopped(pretrain.command, [*TINY, *OPTIONS, "--output-dir", "run"], monkeypatch)
+    (here / "parts" / "mine.py").write_text("raise AssertionError('was run')")
+
+    with pytest.raises(OptionError, match="expected the file as it was when the run began"):
+        pretrain.command(["--resume", "--output-dir", "run"])
+
+
+def test_the_provenance_is_of_the_file_as_the_search_began(here):
+    digest = parts.digest(OWN["network"], "network")
+
+    def edit(chunk):
+        (here / "parts" / "mine.py").unlink(missing_ok=True)
+
+    config = EvolutionConfig(
+        **{"population_size": 8, "num_generations": 60, "batch_size": 32, "num_classes": 3},
+        network=OWN["network"],
+        max_rise=1.0,
+    )
+    loss = edl_jax.pretrain(config, on_chunk=edit).loss
+
+    assert loss.provenance["parts"]["network"]["sha256"] == digest == loss.spec.sha256

@@ -62,7 +62,7 @@ def test_two_processes_give_what_one_gives_and_one_of_them_writes(tmp_path):
     status, said = pretrain_with_two(two)
     assert status == [2, 2]
     assert "expected a directory that does not hold a run" in said[0]
-    assert "the first process could not begin" in said[1]
+    assert "another process could not begin" in said[1]
     assert {p.name: p.read_bytes() for p in two.iterdir()} == before
 
 

@@ -46,6 +46,7 @@ def test_a_search_is_a_row_of_its_options_and_figures(sweep):
         "more_classes": (2, 100),
         "held_out_tau": 0.5,
         "gains.short": 0.1,
+        "sources.strategy a.py:b": "0",
         "wall_time_s": 2.0,
     }
     assert [row["seed"] for row in rows] == [0, 1]
@@ -58,7 +59,7 @@ def test_a_comparison_is_a_row_for_each_loss_and_seed(sweep):
         *(("gce", seed, 8) for seed in (0, 1)),
         *(("brier", seed, 8) for seed in (0, 1)),
     ]
-    assert {"seeds", "rows", "environment", "sources"}.isdisjoint(rows[0])
+    assert {"seeds", "rows", "environment"}.isdisjoint(rows[0])
     gce, brier = ([row for row in rows if row["loss"] == name] for name in ("gce", "brier"))
     assert edl_jax.compare(gce, brier).mean == 0.375
 

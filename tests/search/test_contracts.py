@@ -8,12 +8,12 @@ import pytest
 
 from edl_jax import EvolutionConfig, make_evolution
 from edl_jax.errors import OptionError
-from edl_jax.strategies import make_control, make_mutation, make_strategy
+from edl_jax.strategies import Mutation, make_control, make_mutation, make_strategy
 from edl_jax.strategies.ingredients import make_ingredients
 from edl_jax.strategies.registry import STRATEGIES
 from tests import own_parts
 
-TINY = EvolutionConfig(population_size=8, batch_size=32, num_classes=3, width=4)
+TINY = EvolutionConfig(population_size=8, batch_size=64, num_classes=3, width=4)
 
 
 def broken_strategy(**changes):
@@ -21,9 +21,9 @@ def broken_strategy(**changes):
     return lambda ingredients: STRATEGIES["ES"](ingredients)._replace(**changes)
 
 
-def refusal(**own):
+def refusal(config=TINY, **own):
     with pytest.raises(OptionError) as error:
-        make_evolution(TINY, **own)
+        make_evolution(config, **own)
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -93,12 +93,22 @@ def test_a_strategy_as_an_object_is_of_the_networks_parameters():
         (
             lambda key: {"w": jnp.zeros(1)},
             lambda params, logits, labels, context=None: logits,
-            "apply(params, logits, labels) to give losses of the form float32[6], not float32[6,3]",
+            "apply(params, logits, labels, context) of 3 classes to give losses of the form fl",
         ),
         (
             lambda key: {"w": jnp.zeros(1)},
             lambda params, logits, labels, context=None: params["v"],
             "apply to run (KeyError: 'v'",
+        ),
+        (
+            lambda key: {"w": jnp.zeros(1)},
+            lambda params, logits, labels: jnp.zeros(labels.shape),
+            "apply to run (TypeError",
+        ),
+        (
+            lambda key: {"w": jnp.zeros(3)},
+            lambda params, logits, labels, context=None: logits @ params["w"],
+            "apply to run (TypeError",  # at another number of classes
         ),
     ],
 )
@@ -106,7 +116,7 @@ def test_a_broken_network_is_named_by_the_call_that_breaks(init, apply, said):
     network = own_parts.power(4, 3)._replace(init=init)
     network = network if apply is None else network._replace(apply=apply)
 
-    assert said in refusal(network=network)
+    assert said in refusal(network=network, config=dataclasses.replace(TINY, more_classes=(5,)))
 
 
 @pytest.mark.parametrize(
@@ -146,3 +156,44 @@ def test_what_a_strategy_does_without_is_refused_as_an_object_too():
         make_evolution(config, mutation=own_parts.laplace)
     with pytest.raises(OptionError, match=r"schedule .*: expected none with strategy CMA_ES"):
         make_evolution(config, schedule=own_parts.halving)
+
+
+def test_an_operator_may_know_the_population_and_the_number_of_parameters():
+    """Groups of four candidates, and a width for each gene."""
+
+    def sample(key, state):
+        groups, genes = state
+        z = jax.random.normal(key, (4, groups.size, genes.size)) * genes[None, None]
+        return state, z.reshape(-1, genes.size)
+
+    def init(key, shape):
+        return jnp.zeros(shape[0] // 4), jnp.ones(shape[1])
+
+    make_evolution(TINY, mutation=Mutation(init, sample))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"step": lambda x: (x, x[0])}, "step(state) to give (state, values) of the form"),
+        ({"step": lambda x: (x[0], x)}, "step(state) to give (state, values) of the form"),
+        ({"init": lambda key: key}, "init(key, shape) to run (TypeError"),
+    ],
+)
+def test_a_broken_map_is_named_by_the_call_that_breaks(changes, said):
+    assert said in refusal(map=dataclasses.replace(own_parts.rotation, **changes))
+
+
+def test_an_objective_without_a_gradient_is_none_for_descent():
+    def evaluate(loss, problem):
+        steps = jnp.where(jnp.sum(loss(*problem)) > 0, 3, 2)
+        value = jax.lax.fori_loop(0, steps, lambda i, x: 2 * x, jnp.mean(loss(*problem)))
+        return value, {}
+
+    looped = own_parts.steep(TINY)._replace(evaluate=evaluate)
+    config = dataclasses.replace(TINY, strategy="gradient")
+
+    make_evolution(TINY, looped)
+    assert "the gradient of evaluate to run (ValueError: Reverse-mode" in refusal(
+        config, objective=looped
+    )

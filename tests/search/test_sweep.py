@@ -1,6 +1,7 @@
 """Many searches from one command: which they are, where they go, and that it can be repeated."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from edl_jax import pretrain
 from edl_jax.errors import EdlError, OptionError
 from edl_jax.search import sweep
 from edl_jax.search.presets import PretrainConfig
+from tests import own_parts
 
 TINY = ["--population-size", "8", "--num-generations", "4", "--batch-size", "32", "--max-rise", "1"]
 TINY += ["--num-classes", "3", "--width", "4"]
@@ -54,7 +56,19 @@ def test_without_anything_varied_the_seeds_are_the_directories(tmp_path):
             "vary strategy: expected NAME=VALUE,VALUE",
         ),
         ({"vary": ("width=4,",), "output_dir": Path("x")}, "vary width=4,: expected NAME=VALUE"),
-        ({"vary": ("widht=4",), "output_dir": Path("x")}, "Unrecognized options: --widht"),
+        ({"vary": ("widht=4",), "output_dir": Path("x")}, "did you mean width?"),
+        ({"vary": ("seed=1,2",), "output_dir": Path("x")}, "vary seed: expected one of strategy"),
+        ({"vary": ("output_dir=a,b",), "output_dir": Path("x")}, "vary output_dir: expected one"),
+        ({"vary": ("--preset=base",), "output_dir": Path("x")}, "vary preset: expected one of"),
+        ({"vary": ("width=4,4",), "output_dir": Path("x")}, "each option and value once"),
+        (
+            {"vary": ("step_size=1,2", "step-size=3"), "output_dir": Path("x")},
+            "each option and value once",
+        ),
+        (
+            {"vary": ("start=a/b,a_b",), "output_dir": Path("x")},
+            "values that give each search its own directory",
+        ),
         ({"vary": ("width=0",), "output_dir": Path("x")}, "width 0: expected a whole number"),
         (
             {"seeds": (0,), "output_dir": Path("x"), "overwrite": True},
@@ -104,6 +118,21 @@ def test_a_sweep_runs_goes_on_with_what_is_missing_and_is_read_as_rows(tmp_path,
 
     with pytest.raises(OptionError, match="a directory without a search of other options"):
         pretrain.command([*args, str(tmp_path / "sweep"), "--final-step-size", "0.02"])
+
+
+def test_a_sweep_goes_on_only_with_the_files_that_it_began_with(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(own_parts.__file__, "mine.py")
+    args = [*TINY, "--mutation", "mine.py:laplace", "--output-dir", "sweep", "--seeds"]
+    pretrain.command([*args, "0"])
+    (row,) = edl_jax.read_runs("sweep")
+    assert len(row["sources.mutation mine.py:laplace"]) == 64
+    with open("mine.py", "a") as file:
+        file.write("# changed\n")
+
+    with pytest.raises(OptionError, match=r"mutation mine.py:laplace: expected the file as it was"):
+        pretrain.command([*args, "0", "1"])
+    assert not Path("sweep/seed-1").exists()
 
 
 def test_a_search_that_fails_does_not_stop_the_others(tmp_path, capsys):
