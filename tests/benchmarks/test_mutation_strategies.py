@@ -38,6 +38,7 @@ def quadratic(num_generations=50):
         sample=lambda key: key,
         evaluate=lambda x, key: jnp.sum(x**2) + 0.1 * jax.random.normal(key),
         score=lambda x, key, num_pairs: jnp.sum(x**2),
+        measure="error",
     )
 
 

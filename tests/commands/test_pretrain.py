@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from edl_jax import cli, pretrain
 from edl_jax.losses.learned import load_loss
 from edl_jax.losses.scale import descent_scale
+from edl_jax.objective.fitness import make_objective
 from edl_jax.runs.interrupts import Stopped
 from edl_jax.runs.options import ClusterOptions
 from edl_jax.search import engine, pipeline
@@ -79,6 +80,7 @@ def test_the_configuration_says_all_that_is_needed_to_run_again(run):
     assert config.pop("command") == "pretrain"
     assert config.pop("working_dir") == os.getcwd()
     known = {field.name for field in dataclasses.fields(pretrain.PretrainConfig)}
+    known -= {"seeds", "vary"}  # of many searches, each records its own
     assert config.keys() == known - {f.name for f in dataclasses.fields(ClusterOptions)}
     assert config["seed"] == 3
     assert config["population_size"] == 8
@@ -262,7 +264,7 @@ def test_candidates_and_generations_that_fail_are_reported(tmp_path, monkeypatch
     """Of the first generations none has a finite fitness, and the log has no NaN."""
 
     def failing(config, **given):
-        objective = engine.make_objective(config)
+        objective = make_objective(config)
         dead = objective._replace(
             sample=lambda key: (objective.sample(key), jax.random.uniform(key)),
             evaluate=lambda loss, problem: (
@@ -383,7 +385,10 @@ BAD = {
     "option without its value": (["--width"], "--width"),
     "stray word": (["fast"], "fast"),
     "unknown network": (["--network", "mlp"], "mlp"),
-    "nearly a network": (["--network", "symetric"], "'monotone'); did you mean symmetric? (see"),
+    "nearly a network": (
+        ["--network", "symetric"],
+        "monotone, or FILE.py:NAME of your own; did you mean symmetric?",
+    ),
     "nearly a strategy": (["--strategy", "CMA-ES"], "; did you mean CMA_ES?"),
     "noise above 1": (["--objective.label-noise", "2"], "--objective.label-noise 2.0: expected"),
     "negative weight": (["--mixture.graded", "-1"], "--mixture.graded -1.0: expected"),

@@ -35,7 +35,7 @@ def evaluate(candidates):
 
 
 def test_the_names_are_those_of_evosaxs_registry():
-    ours = {"ES", "ChaoticEvolution"}
+    ours = {"ES", "ChaoticEvolution", "gradient"}
     assert config.STRATEGIES.keys() == algorithms.keys() | ours
 
 
