@@ -94,7 +94,7 @@ drawn(partial(draw_intervals, relative_to="its independent draws"), orders)
 # change nothing.
 
 # %%
-no_chaos = ("Gaussian", "iid", "shuffled")
+no_chaos = ("Gaussian", "gradient", "iid", "shuffled")
 chaotic = [
     line for line in lines if "ratio" in line and not any(word in line["name"] for word in no_chaos)
 ]
