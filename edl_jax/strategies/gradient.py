@@ -45,8 +45,8 @@ def gradient(learning_rate: optax.Schedule, make_optimizer: MakeOptimizer = opta
     >>> square = lambda points: jnp.sum(points**2, axis=-1)
     >>> state = descent.init(jax.random.key(0), jnp.ones((4, 2)), square)
     >>> points, state = descent.ask(jax.random.key(1), descent.reevaluate(state, square))
-    >>> jnp.round(points[0], 3)
-    Array([0.9, 0.9], dtype=float32)
+    >>> print(f"{points[0, 0]:.3f}")
+    0.900
     """
     optimizer = make_optimizer(learning_rate)
 
