@@ -111,6 +111,7 @@ def compare(
       OptionError: an argument is out of its range.
       EdlError: a loss is made for another number of classes, or does not give one value each.
 
+    >>> import numpy as np
     >>> from edl_jax.losses import LOSSES
     >>> labels = np.arange(64) % 2
     >>> images = np.where(labels, 200, 50).astype(np.uint8)[:, None, None, None]
