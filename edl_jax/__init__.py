@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from edl_jax.runs.rows import read_runs as read_runs
     from edl_jax.search import make_evolution as make_evolution
     from edl_jax.statistics import compare as compare
+    from edl_jax.training import load_classifier as load_classifier
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
@@ -37,5 +38,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "runs.rows": ["read_runs"],
         "search": ["make_evolution"],
         "statistics": ["compare"],
+        "training": ["load_classifier"],
     },
 )

@@ -172,6 +172,8 @@ def _as_arguments(content: Json, prefix: str = "--") -> Iterator[str]:
             yield from _as_arguments(value, f"{option}.")
         elif isinstance(value, list):
             yield from (option, *map(str, value))
+        elif isinstance(value, bool):
+            yield from (option,) if value else ()  # a flag
         else:
             yield f"{option}={value}"
 

@@ -17,7 +17,7 @@ ActsOn = Literal["direction", "step_size", "gene_step_size", "switch", "recombin
 Severity = Literal["log_prob", "margin", "brier", "agree"]
 
 
-def _names(source: Path, registry: str) -> tuple[str, ...]:
+def registered(source: Path, registry: str) -> tuple[str, ...]:
     """The names in a registry, read in the file that holds it: to import that starts JAX."""
     for node in ast.parse(source.read_text()).body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
@@ -28,12 +28,12 @@ def _names(source: Path, registry: str) -> tuple[str, ...]:
 
 
 _HERE = Path(__file__).parent
-MAPS = _names(_HERE / "chaos/maps.py", "MAPS")
-NETWORKS = _names(_HERE / "losses/networks.py", "NETWORKS")
-REGIMES = _names(_HERE / "objective/tasks.py", "REGIMES")
-MUTATIONS = _names(_HERE / "strategies/mutation.py", "MUTATIONS")
-SCHEDULES = _names(_HERE / "strategies/step_size.py", "SCHEDULES")
-OWN_STRATEGIES = _names(_HERE / "strategies/registry.py", "STRATEGIES")
+MAPS = registered(_HERE / "chaos/maps.py", "MAPS")
+NETWORKS = registered(_HERE / "losses/networks.py", "NETWORKS")
+REGIMES = registered(_HERE / "objective/tasks.py", "REGIMES")
+MUTATIONS = registered(_HERE / "strategies/mutation.py", "MUTATIONS")
+SCHEDULES = registered(_HERE / "strategies/step_size.py", "SCHEDULES")
+OWN_STRATEGIES = registered(_HERE / "strategies/registry.py", "STRATEGIES")
 MARGINALS, ACTS_ON = get_args(Marginal), get_args(ActsOn)
 DYNAMICS, ORBITS = get_args(Dynamics), get_args(Orbits)
 PLAIN_SCHEDULES = ("constant", "exponential", "cosine")
@@ -62,7 +62,7 @@ def _of_evosax(kind: str) -> tuple[str, ...]:
     if package is None or package.origin is None:
         return ()
     source = Path(package.origin).parent / "algorithms" / kind / "__init__.py"
-    return _names(source, f"{kind}_algorithms")
+    return registered(source, f"{kind}_algorithms")
 
 
 STRATEGIES: dict[str, Abilities] = {

@@ -162,7 +162,7 @@ def load(field: str, reference: str) -> Any:
     return _part(field, reference, name, module or _module(field, reference, path, pin))
 
 
-def recorded(field: str, reference: str, sha256: str) -> Any:
+def recorded(field: str, reference: str, sha256: str, reader: str = "load_loss") -> Any:
     """The part that an artifact names; what is loaded does not say what is run.
 
     Its file is run only if it is in the current directory or below it, links followed, and is byte
@@ -188,7 +188,7 @@ def recorded(field: str, reference: str, sha256: str) -> Any:
     where = f"{Path(text).name} in the current directory, or " if is_own(reference) else ""
     raise EdlError(
         f"its {field} is {reference[:200]}, which is not part of edl_jax: "
-        f"expected {where}load_loss(..., {field}=...) with it"
+        f"expected {where}{reader}(..., {field}=...) with it"
     )
 
 

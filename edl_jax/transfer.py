@@ -1,11 +1,12 @@
-"""Train image classifiers with frozen losses, paired by seed, and compare them.
+"""Train classifiers with frozen losses, paired by seed, and compare them.
 
 The run directory then holds config.json, metrics.jsonl (a line an epoch), summary.json and
-learning_curves.png.
+learning_curves.png, and with ``--save-model`` the trained networks.
 """
 
+import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from edl_jax.errors import require, require_number
 from edl_jax.files import path_exists, user_path
 from edl_jax.parts import digest, is_own, pinned, relative_to
 from edl_jax.runs.directory import (
+    CLASSIFIERS,
     RunDirectory,
     is_finished,
     require_same_sources,
@@ -23,19 +25,21 @@ from edl_jax.runs.interrupts import StopRequest
 from edl_jax.runs.options import RunOptions
 from edl_jax.runs.output import progress_bar, show
 from edl_jax.startup import split_processors
-from edl_jax.training.config import NoiseKind, TrainConfig, require_seeds
+from edl_jax.training.config import NoiseKind, TrainConfig, TrainOptions, require_seeds
 
 if TYPE_CHECKING:
     from edl_jax.losses.base import Loss
+    from edl_jax.training.comparison import Row as ComparisonRow
     from edl_jax.training.data import Dataset
-    from edl_jax.training.loop import EpochRow
+    from edl_jax.training.loop import EpochRow, TrainResult
+    from edl_jax.training.session import Name
 
 PROG = "python -m edl_jax.transfer"
 
 
 @dataclass(frozen=True)
-class TransferConfig(RunOptions, TrainConfig):
-    """Train image classifiers with frozen losses and compare them on the test images.
+class TransferConfig(RunOptions, TrainOptions):
+    """Train classifiers with frozen losses and compare them on the test examples.
 
     All losses meet the same initial weights, batches, augmentation and label noise: these depend
     on the seed alone.
@@ -47,13 +51,22 @@ class TransferConfig(RunOptions, TrainConfig):
     pretrain, or functions of your own (FILE.py:NAME); each is compared with
     the first."""
     dataset: str = "cifar10"
-    """Prepared set of TensorFlow Datasets: cifar10, cifar100, mnist,
-    fashion_mnist, svhn_cropped, or any with labelled images of one size."""
+    """Your own arrays (PATH.npz) or pictures (folder:PATH, a folder a class);
+    synthetic, which is made on the spot; or a prepared set of TensorFlow
+    Datasets: cifar10, cifar100, mnist, fashion_mnist, svhn_cropped, or any
+    with labelled images of one size."""
+    image_size: int | None = None
+    """Pixels, to which the pictures of a folder are scaled; without it all
+    have one size."""
+    learning_rate: tuple[float, ...] = (0.1,)
+    """Peak learning rate; AdamW wants about a hundredth of what suits sgd. Of
+    several each loss gets the one that is best for it on held-out training
+    examples."""
     data_dir: Path | None = None
     """Directory of the prepared sets; None is $TFDS_DATA_DIR, or
     ~/tensorflow_datasets."""
     train_size: int | None = None
-    """Number of training images, chosen at random for each seed; None is
+    """Number of training examples, chosen at random for each seed; None is
     all."""
     label_noise: float = 0.0
     """Probability that a training label is replaced, from 0 to 1."""
@@ -63,10 +76,12 @@ class TransferConfig(RunOptions, TrainConfig):
     seeds: tuple[int, ...] = (0,)
     """Seeds, one run of every loss for each; three or more give an
     interval."""
+    save_model: bool = False
+    """Keep the trained networks; edl_jax.load_classifier reads them."""
 
     def __post_init__(self) -> None:
         RunOptions.__post_init__(self)
-        TrainConfig.__post_init__(self)
+        TrainOptions.__post_init__(self)
         distinct = bool(self.loss) and len(set(self.loss)) == len(self.loss)
         require(distinct, "loss", " ".join(self.loss), "one or more losses, each once")
         if self.train_size is not None:
@@ -75,6 +90,16 @@ class TransferConfig(RunOptions, TrainConfig):
             require(enough, "train_size", self.train_size, expected)
         require_number("label_noise", self.label_noise, 0.0, 1.0)
         require_seeds(self.seeds)
+        rates = self.learning_rate
+        distinct = 0 < len(rates) == len(set(rates))
+        require(distinct, "learning_rate", " ".join(map(str, rates)), "one or more, each once")
+        for rate in rates:
+            self.at(rate)
+
+    def at(self, learning_rate: float) -> TrainConfig:
+        """How a run with one of the learning rates trains."""
+        own = {f.name: getattr(self, f.name) for f in fields(TrainOptions)}
+        return TrainConfig(**own, learning_rate=learning_rate)
 
 
 def settle(model: str) -> None:
@@ -101,7 +126,8 @@ def command(args: list[str] | None = None) -> None:
     from edl_jax.losses.handmade import LOSSES
     from edl_jax.losses.learned import NAMES, resolve_loss
     from edl_jax.training.comparison import require_fit
-    from edl_jax.training.prepared import load
+    from edl_jax.training.sources import FOLDER, is_path, load
+    from edl_jax.training.tuning import require_room
 
     # Paths mean what they meant where the run was started, if there is still something there.
     start = working_dir(config.output_dir) if config.resume and config.output_dir else Path()
@@ -113,28 +139,38 @@ def command(args: list[str] | None = None) -> None:
     def named(loss: str) -> bool:
         return loss in NAMES or loss.partition(":")[0] in LOSSES
 
-    with relative_to(start):
-        sources = {f"loss {name}": digest(name, "loss") for name in config.loss if is_own(name)}
+    def dataset_name() -> str:
+        kind = FOLDER if config.dataset.startswith(FOLDER) else ""
+        own = is_path(config.dataset)
+        return f"{kind}{located(config.dataset.removeprefix(kind))}" if own else config.dataset
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(relative_to(start))
+        own = [("loss", name) for name in config.loss] + [("model", config.model)]
+        sources = {f"{kind} {name}": digest(name, kind) for kind, name in own if is_own(name)}
         if config.resume and config.output_dir:
             require_same_sources(config.output_dir, sources)
-        with pinned({name.partition(" ")[2]: sha256 for name, sha256 in sources.items()}):
-            losses = {
-                name: resolve_loss(name if named(name) or is_own(name) else located(name))
-                for name in config.loss
-            }
-    dataset = load(config.dataset, config.data_dir and located(config.data_dir))
-    num_train = require_fit(dataset, losses, config, train_size=config.train_size)
-    with (
-        RunDirectory(
+        pins = {name.partition(" ")[2]: sha256 for name, sha256 in sources.items()}
+        stack.enter_context(pinned(pins))
+        losses = {
+            name: resolve_loss(name if named(name) or is_own(name) else located(name))
+            for name in config.loss
+        }
+        data_dir = config.data_dir and located(config.data_dir)
+        dataset = load(dataset_name(), data_dir, image_size=config.image_size)
+        num_train = require_fit(dataset, losses, config, train_size=config.train_size)
+        if len(config.learning_rate) > 1:
+            require_room(dataset, config, config.train_size)
+        run = RunDirectory(
             config.output_dir,
             "transfer",
             config.recorded(),
             resume=config.resume,
             overwrite=config.overwrite,
             sources=sources,
-        ) as run,
-        StopRequest() as stop,
-    ):
+        )
+        stack.enter_context(run)
+        stop = stack.enter_context(StopRequest())
         _run(config, losses, dataset, num_train, run, stop)
 
 
@@ -150,45 +186,72 @@ def _run(
     from edl_jax.runs import checkpoint, tensorboard
     from edl_jax.runs.environment import environment
     from edl_jax.training.comparison import compare, interval_note
+    from edl_jax.training.saved import save_classifier
     from edl_jax.training.table import table
+    from edl_jax.training.tuning import tune, tuning_sizes
 
-    what = f"{config.model} on {num_train:,} images of {config.dataset}"
+    what = f"{config.model} on {num_train:,} {dataset.kind} of {config.dataset}"
     print(f"Training {what} into {run.path}", flush=True)
     checkpoints = checkpoint.Checkpoints(run, config.checkpoint_every, stop)
     tensorboard.attach(run, config.tensorboard, step="epoch", series=("loss", "seed"))
-    history: list[Any] = list(run.history())
-    runs = [(name, seed) for seed in config.seeds for name in losses]
-    images_a_run = config.epochs * (num_train // config.batch_size * config.batch_size)
-    with progress_bar("images/s") as progress:
-        task = progress.add_task("starting", total=len(runs) * images_a_run)
+    logged: list[Any] = list(run.history())
+    rates = config.learning_rate if len(config.learning_rate) > 1 else None
+    runs = [{"loss": name, "tuning_rate": rate} for name in losses for rate in rates or ()]
+    runs += [{"loss": name, "seed": seed} for seed in config.seeds for name in losses]
+    smaller, _ = tuning_sizes(len(dataset.train_labels), config.train_size)
+    sizes = [smaller if "tuning_rate" in of else num_train for of in runs]
+    examples = [config.epochs * (size // config.batch_size * config.batch_size) for size in sizes]
+    noise: Any = {"label_noise": config.label_noise, "noise_kind": config.noise_kind}
+    with progress_bar("examples/s") as progress:
+        task = progress.add_task("starting", total=sum(examples))
 
-        def on_start(name: str, seed: int) -> None:
-            progress.update(task, completed=runs.index((name, seed)) * images_a_run)
+        def on_start(of: "Name") -> None:
+            progress.update(task, completed=sum(examples[: runs.index(dict(of))]))
 
-        def on_progress(name: str, seed: int, images: int, row: "EpochRow | None") -> None:
-            text = f"{name}, seed {seed}"
+        def on_progress(of: "Name", number: int, row: "EpochRow | None") -> None:
+            text = ", ".join(f"{name} {value}" for name, value in of.items())
+            text = text.removeprefix("loss ").replace("_", " ")
             if row is not None:
-                run.log(loss=name, seed=seed, **row)
+                run.log(**of, **row)
                 text += f", epoch {row['epoch']}"
-            progress.update(task, advance=images, description=text)
+            progress.update(task, advance=number, description=text)
+
+        def on_run(row: "ComparisonRow", trained: "TrainResult") -> None:
+            if config.save_model and not trained.diverged:
+                place = f"{config.loss.index(row['loss'])}-seed{row['seed']}"
+                save_classifier(trained.classifier, run.path / CLASSIFIERS / place, row)
+            checkpoints.write(None)
 
         # What is logged says which runs are done; a checkpoint is of the first that is not.
+        shared: Any = {
+            "train_size": config.train_size,
+            **noise,
+            "restore": checkpoints.restore,
+            "on_midway": checkpoints.offer,
+        }
+        tuned = rates and tune(
+            dataset,
+            losses,
+            config.at(rates[0]),
+            rates,
+            history=[row for row in logged if "tuning_rate" in row],
+            on_start=on_start,
+            on_progress=on_progress,
+            **shared,
+        )
         result = compare(
             dataset,
             losses,
-            config,
+            config.at(config.learning_rate[0]),
             config.seeds,
-            train_size=config.train_size,
-            label_noise=config.label_noise,
-            noise_kind=config.noise_kind,
-            history=history,
-            on_start=on_start,
-            on_progress=on_progress,
-            on_run=lambda row, trained: checkpoints.write(None),
-            restore=checkpoints.restore,
-            on_midway=checkpoints.offer,
+            history=[row for row in logged if "seed" in row],
+            on_start=lambda name, seed: on_start({"loss": name, "seed": seed}),
+            on_progress=lambda name, seed, *done: on_progress({"loss": name, "seed": seed}, *done),
+            on_run=on_run,
+            learning_rates=tuned.learning_rates if tuned else None,
+            **shared,
         )
-        progress.update(task, completed=len(runs) * images_a_run)
+        progress.update(task, completed=sum(examples))
 
     plots.learning_curves(result.history, run.path / "learning_curves.png")
     run.finish(
@@ -196,9 +259,12 @@ def _run(
         rows=result.rows,
         paired_differences=result.paired_differences,
         seeds=config.seeds,
+        **({"tuning": tuned.trials} if tuned else {}),
     )
     checkpoint.remove(run.path)
     show(table(result.rows))
+    if tuned:
+        print("Each loss has the learning rate that was best for it on held-out training examples.")
     if len(losses) > 1:
         note = interval_note(len(config.seeds))
         print(f"Differences are in points, paired by seed, {note}.")

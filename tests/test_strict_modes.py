@@ -37,6 +37,6 @@ def test_training_under_x64_keeps_its_32_bits_and_carries_no_nan():
     with jax.enable_x64(True), jax.debug_nans(True):
         trained = train(toy(), cross_entropy, replace(MLP, epochs=1, augment="crop-flip"), 0)
 
-    arrays = (trained.state.params, trained.state.batch_stats, trained.state.step)
+    arrays = (trained.state.params, trained.state.model_state, trained.state.step)
     assert trained.history[0]["nll"] is not None
     assert {str(leaf.dtype) for leaf in jax.tree.leaves(arrays)} == {"float32", "int32"}

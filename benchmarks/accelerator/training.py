@@ -98,7 +98,7 @@ def loss_row(name: str, classes: int, batch: int, sizes: Sizes) -> Row:
 
 def with_dtype(graphdef: Any, state: TrainState, dtype: DTypeLike) -> Any:
     """The same network's structure with layers that compute in ``dtype``, all but the last."""
-    model = nnx.merge(graphdef, state.params, state.batch_stats)
+    model = nnx.merge(graphdef, state.params, state.model_state)
     for path, module in nnx.iter_modules(model):
         if hasattr(module, "dtype") and "head" not in path:
             module.dtype = dtype
@@ -131,7 +131,7 @@ class Training:
 
     def _start(self, seed: int, dtype: str) -> tuple[Any, TrainState]:
         config = replace(self.config, epochs=self.epochs)
-        shape, classes = self.dataset.image_shape, self.dataset.num_classes
+        shape, classes = self.dataset.input_shape, self.dataset.num_classes
         graphdef, state = init_state(config, shape, classes, seed, self.steps)
         if dtype not in self._graphdefs:
             self._graphdefs[dtype] = with_dtype(graphdef, state, DTYPES[dtype])
@@ -160,8 +160,8 @@ class Training:
           peak: operations a second of matrix products in ``dtype`` on this device.
         """
         graphdef, state = self._start(0, dtype)
-        model = nnx.merge(graphdef, state.params, state.batch_stats)
-        images = jnp.zeros((self.config.batch_size, *self.dataset.image_shape))
+        model = nnx.merge(graphdef, state.params, state.model_state)
+        images = jnp.zeros((self.config.batch_size, *self.dataset.input_shape))
         flops = 3 * product_flops(partial(model, train=False), images)
         examples = self._examples(self.dataset.train_images, self.dataset.train_labels)
         order, loss = self._order(state, 1), argument(name)
@@ -223,7 +223,7 @@ class Training:
             state, info = self._run(graphdef, state, training, order, loss, self.steps)
             losses, accuracies = jax.device_get(info)
             times.append(time.perf_counter() - start)
-        measured = evaluate(graphdef, state.params, state.batch_stats, testing)
+        measured = evaluate(graphdef, state.params, state.model_state, testing)
         nll = float(measured.nll)
         self.epoch_seconds = float(np.median(times[1:] or times))  # the first may compile
         return {

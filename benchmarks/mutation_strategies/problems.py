@@ -88,9 +88,9 @@ def rehearsal(num_generations: int = 50) -> Problem:
     """The evolution of a loss by the accuracy of students: a fitness noisier than any ranking.
 
     The network is that of the preset robust, whose scale is fixed, so that none need be matched
-    for each candidate. Students learn for 60 steps from labels of which 40 % are wrong, on two tasks a generation. An
-    accuracy has no gradient; its smooth stand-in is the students' cross-entropy on the tasks' test
-    inputs, differentiated through their whole training.
+    for each candidate. Students learn for 60 steps from labels of which 40 % are wrong, on two
+    tasks a generation. An accuracy has no gradient; its smooth stand-in is the students'
+    cross-entropy on the tasks' test inputs, differentiated through their whole training.
     """
     config = EvolutionConfig(
         network="monotone",

@@ -49,7 +49,7 @@ def jax_step(
 ) -> tuple[Callable[[], jax.Array], Any]:
     """A training step on one batch, which gives its loss, and the weights it starts from."""
     config = TrainConfig(
-        model=model,  # type: ignore[arg-type]
+        model=model,
         width=width,
         learning_rate=LEARNING_RATE,
         warmup_fraction=0.0,

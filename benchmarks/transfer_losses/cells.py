@@ -1,13 +1,8 @@
 """What ``transfer_losses`` runs: tuning and measuring of each loss, cell by cell."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-
-import jax
-import jax.numpy as jnp
-import numpy as np
 
 from benchmarks.common.results_file import ResultsFile, Row
 from benchmarks.common.side_by_side import run_side_by_side
@@ -16,10 +11,10 @@ from benchmarks.transfer_losses.datasets import load_set
 from benchmarks.transfer_losses.peers import resolve
 from benchmarks.transfer_losses.settings import PROBLEM, Setting
 from edl_jax.losses.base import Loss
-from edl_jax.training.config import NoiseKind, TrainConfig
+from edl_jax.training.config import TrainConfig
 from edl_jax.training.data import Dataset
 from edl_jax.training.loop import train
-from edl_jax.training.subsets import NOISES, for_seed
+from edl_jax.training.subsets import for_seed, with_noisy_holdout
 
 HOLDOUT_SIZE = 5000
 KEY = (*PROBLEM, "protocol", "loss", "learning_rate", "seed")
@@ -78,16 +73,6 @@ def cells(
             yield {**cell, "protocol": "aware", "learning_rate": best(problem), "seed": seed}
 
 
-def with_noisy_holdout(dataset: Dataset, noise: float, kind: NoiseKind) -> Dataset:
-    """The same noise on the held-out labels: whoever tunes with noisy data has no other."""
-    if noise == 0:
-        return dataset
-    key = jax.random.key(TUNING_SEED + 1)
-    clean = jnp.asarray(dataset.test_labels)
-    labels = NOISES[kind](key, clean, noise, dataset.num_classes)
-    return replace(dataset, test_labels=np.asarray(labels))
-
-
 def tuned_rates(results: ResultsFile, problem: Row, loss: str) -> dict[float, float]:
     """Held-out accuracy by learning rate, of the tuning runs in ``results``."""
     wanted = {**problem, "loss": loss, "protocol": "tuning"}
@@ -118,7 +103,9 @@ def run_loss(setting: Setting, config: TransferLossesConfig, loss: str, output: 
             noise_kind=cell["noise_kind"],
         )
         if tuning:
-            data = with_noisy_holdout(data, cell["label_noise"], cell["noise_kind"])
+            data = with_noisy_holdout(
+                data, TUNING_SEED + 1, cell["label_noise"], cell["noise_kind"]
+            )
         train_config = TrainConfig(
             model=setting.model,
             width=setting.width,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from edl_jax.training.config import Augmentation, ModelName, Optimizer
+from edl_jax.training.config import Augmentation, Optimizer
 
 SETTING = ("dataset", "model", "width", "train_size", "epochs", "batch_size", "optimizer")
 PROBLEM = (*SETTING, "label_noise", "noise_kind")
@@ -20,7 +20,7 @@ class Setting:
     """
 
     dataset: str
-    model: ModelName
+    model: str
     train_size: int
     epochs: int
     width: int

@@ -18,7 +18,7 @@ from edl_jax.transfer import TransferConfig
 
 _MOST_BYTES, _MOST_SUMMARY_BYTES = 2**20, 64 * 2**20
 _FIGURES = ("held_out_discordance", "held_out_tau", "scale", "wall_time_s")
-_MEASURED = ("test_accuracy", "nll", "ece")
+_MEASURED = ("learning_rate", "test_accuracy", "nll", "ece")
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,8 @@ def _read_comparison(path: Path, content: Json) -> TransferRun:
     summary = _read_summary(path, ("wall_time_s",))
     _check_results(path / SUMMARY, summary.get("rows"), config)
     known = {"loss": config.loss, "seed": config.seeds}
-    rows = _rows(path / METRICS, "epoch", config.epochs, ("train_accuracy",), known)
+    present = ("train_accuracy",)
+    rows = _rows(path / METRICS, "epoch", config.epochs, present, known, "tuning_rate")
     return TransferRun(path, path.name, _whole(path / METRICS, rows), summary, config)
 
 
@@ -178,6 +179,7 @@ def _rows(
     most: int,
     present: Sequence[str],
     known: Mapping[str, Collection[object]] | None = None,
+    passed_over: str | None = None,
 ) -> Iterator[Row]:
     """The lines of ``metrics.jsonl``, checked.
 
@@ -187,6 +189,7 @@ def _rows(
       most: its largest value.
       present: names that each line has.
       known: the values that a name can have, e.g. the losses and seeds of the run.
+      passed_over: a name; lines that have it are of another kind.
     """
     with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
@@ -197,6 +200,8 @@ def _rows(
                 raise EdlError(f"{where}: damaged, not JSON") from None
             if not isinstance(row, dict):
                 raise EdlError(f"{where}: not a JSON object")
+            if passed_over in row:
+                continue
             if not (type(row.get(count)) is int and 1 <= row[count] <= most):
                 raise EdlError(f"{where}: expected {count}, a whole number from 1 to {most}")
             if any(row.get(name) not in values for name, values in (known or {}).items()):

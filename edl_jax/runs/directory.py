@@ -18,7 +18,7 @@ from edl_jax.files import Json, path_exists, read_json, write_json
 
 CONFIG, METRICS, SUMMARY = "config.json", "metrics.jsonl", "summary.json"
 MANIFEST, TENSORBOARD, REPORT = "checkpoint.json", "tensorboard", "report.html"
-FRONT = "front.json"
+FRONT, CLASSIFIERS = "front.json", "classifiers"
 RESULTS = ("loss.npz", FRONT, "convergence.png", "loss_shape.png", "learning_curves.png", REPORT)
 WORKING_DIR, SOURCES = "working_dir", "sources"
 _COMMANDS = ("pretrain", "transfer")
@@ -180,7 +180,8 @@ class RunDirectory:
         # The configuration goes last: what is left of a run that lacks its results can be resumed.
         for name in (MANIFEST, SUMMARY, *RESULTS):
             (self.path / name).unlink(missing_ok=True)
-        shutil.rmtree(self.path / TENSORBOARD, ignore_errors=True)
+        for name in (TENSORBOARD, CLASSIFIERS):
+            shutil.rmtree(self.path / name, ignore_errors=True)
         _remove_front(self.path)
         self._metrics.truncate(0)
         started = {"command": self._command, WORKING_DIR: os.getcwd()}

@@ -1,6 +1,7 @@
 """Losses compared by what they train: runs paired by seed, and their paired differences."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal, NamedTuple, TypedDict, get_args
 
 import jax
@@ -9,9 +10,12 @@ from edl_jax import statistics
 from edl_jax.errors import require, require_int
 from edl_jax.losses.base import Loss
 from edl_jax.losses.learned import require_loss
-from edl_jax.training.config import NoiseKind, TrainConfig, require_seeds
+from edl_jax.training.config import NoiseKind, TrainConfig, TrainOptions, require_seeds
 from edl_jax.training.data import Dataset
-from edl_jax.training.loop import EpochRow, Midway, TrainResult, train
+from edl_jax.training.loop import EpochRow, Midway, TrainResult
+from edl_jax.training.network import Model, name_of, network
+from edl_jax.training.pixels import resolve_augmentation
+from edl_jax.training.session import Session
 from edl_jax.training.subsets import for_seed
 
 Metric = Literal["test_accuracy", "nll", "ece"]
@@ -27,7 +31,7 @@ class RunEpoch(EpochRow):
 
 
 class Row(TypedDict):
-    """One run: its setting, and its figures on the test images; ``None`` is not finite."""
+    """One run: its setting, and its figures on the test examples; ``None`` is not finite."""
 
     dataset: str
     model: str
@@ -86,6 +90,8 @@ def compare(
     restore: Callable[[Midway], Midway | None] | None = None,
     on_midway: Callable[[Midway], None] | None = None,
     devices: Sequence[jax.Device] | None = None,
+    learning_rates: Mapping[str, float] | None = None,
+    model: Model | None = None,
 ) -> Comparison:
     """Train with each loss once for each seed, and compare the losses seed by seed.
 
@@ -105,11 +111,14 @@ def compare(
       on_progress: called with loss and seed and what ``on_progress`` of
         :func:`edl_jax.training.loop.train` is called with.
       on_run: called after each run with its row and all that came out of it.
-      restore, on_midway, devices: of each run, as for :func:`edl_jax.training.loop.train`.
+      restore, on_midway, devices, model: of each run, as for :func:`edl_jax.training.loop.train`.
+      learning_rates: of each loss, where it is not that of ``config``; see
+        :func:`edl_jax.training.tuning.tune`.
 
     Raises:
       OptionError: an argument is out of its range.
-      EdlError: a loss is made for another number of classes, or does not give one value each.
+      EdlError: a loss or the network is made for another number of classes, or does not give one
+        value each.
 
     >>> import numpy as np
     >>> from edl_jax.losses import LOSSES
@@ -126,25 +135,31 @@ def compare(
     """
     require_seeds(seeds)
     num_train = require_fit(
-        dataset, losses, config, train_size=train_size, holdout_size=holdout_size
+        dataset, losses, config, train_size=train_size, holdout_size=holdout_size, model=model
     )
-    last = {(row["loss"], row["seed"]): row for row in history}
-
-    def is_done(name: str, seed: int) -> bool:
-        row = last.get((name, seed))
-        return row is not None and (row["epoch"] == config.epochs or row["train_loss"] is None)
+    rates = dict.fromkeys(losses, config.learning_rate) | dict(learning_rates or {})
+    session = Session(
+        history,
+        on_start=on_start and (lambda of: on_start(of["loss"], of["seed"])),
+        on_progress=on_progress and (lambda of, *done: on_progress(of["loss"], of["seed"], *done)),
+        restore=restore,
+        on_midway=on_midway,
+        devices=devices,
+        model=model,
+    )
 
     def outcome(name: str, seed: int) -> Row:
-        row = last[name, seed]
+        row = session.last({"loss": name, "seed": seed})
+        assert row is not None
         return {
             "dataset": dataset.name,
-            "model": config.model,
+            "model": name_of(config, model),
             "train_size": num_train,
             "epochs": config.epochs,
             "label_noise": label_noise,
             "noise_kind": noise_kind,
             "loss": name,
-            "learning_rate": config.learning_rate,
+            "learning_rate": rates[name],
             "seed": seed,
             "test_accuracy": row["test_accuracy"],
             "nll": row["nll"],
@@ -152,7 +167,6 @@ def compare(
             "diverged": row["train_loss"] is None,
         }
 
-    epochs = [row for row in history if restore is not None or is_done(row["loss"], row["seed"])]
     for seed in seeds:
         data = for_seed(
             dataset,
@@ -163,29 +177,9 @@ def compare(
             noise_kind=noise_kind,
         )
         for name, loss in losses.items():
-            if is_done(name, seed):
-                continue
-
-            def take(images: int, row: EpochRow | None, name: str = name, seed: int = seed) -> None:
-                if row is not None:
-                    epochs.append({"loss": name, "seed": seed, **row})
-                    last[name, seed] = epochs[-1]
-                if on_progress is not None:
-                    on_progress(name, seed, images, row)
-
-            if on_start is not None:
-                on_start(name, seed)
-            result = train(
-                data,
-                loss,
-                config,
-                seed,
-                take,
-                restore=restore or (lambda start: None),
-                on_midway=on_midway,
-                devices=devices,
-            )
-            if on_run is not None:
+            at_rate = replace(config, learning_rate=rates[name])
+            result = session.train({"loss": name, "seed": seed}, data, loss, at_rate, seed)
+            if result is not None and on_run is not None:
                 on_run(outcome(name, seed), result)
 
     rows = [outcome(name, seed) for name in losses for seed in seeds]
@@ -193,25 +187,26 @@ def compare(
     differences = [
         paired_difference(rows, name, first, metric) for name in others for metric in METRICS
     ]
-    return Comparison(epochs, rows, differences)
+    return Comparison(session.history, rows, differences)
 
 
 def require_fit(
     dataset: Dataset,
     losses: Mapping[str, Loss],
-    config: TrainConfig,
+    config: TrainOptions,
     *,
     train_size: int | None = None,
     holdout_size: int = 0,
+    model: Model | None = None,
 ) -> int:
     """Raise what :func:`compare` would, given the same, before it trains.
 
     Returns:
-      The number of training images.
+      The number of training examples.
 
     Raises:
-      OptionError: there are no losses, or not that many images.
-      EdlError: a loss is made for another number of classes, or does not give one value each.
+      OptionError: there are no losses, not that many examples, or augmentation for no images.
+      EdlError: a loss or the network is made for another number of classes, or other examples.
     """
     require(bool(losses), "losses", "", "one or more")
     total = len(dataset.train_labels)
@@ -219,10 +214,12 @@ def require_fit(
     most = total - holdout_size
     num_train = most if train_size is None else train_size
     require(num_train <= most, "train_size", num_train, f"at most {most}, all there are")
-    expected = f"at most the number of training images, {num_train}"
+    resolve_augmentation(config.augment, dataset)
+    expected = f"at most the number of training examples, {num_train}"
     require(config.batch_size <= num_train, "batch_size", config.batch_size, expected)
     for name, loss in losses.items():
         require_loss(name, loss, dataset.num_classes)
+    network(config, model, dataset.input_shape, dataset.num_classes)
     return num_train
 
 

@@ -3,18 +3,70 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
+from pathlib import Path
 from typing import Literal, get_args
 
+from edl_jax.config import registered
 from edl_jax.errors import plain_numbers, require, require_int, require_number, require_one_of
+from edl_jax.parts import is_own, require_part
 
-ModelName = Literal["mlp", "resnet8", "resnet18", "resnet20", "resnet32", "resnet50", "resnet56"]
+MODELS = registered(Path(__file__).with_name("models.py"), "MODELS")
 Augmentation = Literal["auto", "none", "crop", "crop-flip"]
 NoiseKind = Literal["symmetric", "asymmetric"]
 Optimizer = Literal["sgd", "adamw"]
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainOptions:
+    """How a classifier is trained, but for its learning rate: see :class:`TrainConfig`."""
+
+    model: str = "resnet8"
+    """Network: resnet8/20/32/56 as published for CIFAR, resnet18/50 with
+    a stem for small images, mlp with two hidden layers, or a function of
+    your own that makes one from nnx.Rngs (FILE.py:NAME)."""
+    width: int | None = None
+    """Channels of the first stage, or hidden units of mlp; None is as
+    published: 16 for resnet8/20/32/56, 64 for resnet18/50, 512 for mlp."""
+    epochs: int = 30
+    """Passes over the training examples, each without its last incomplete
+    batch."""
+    batch_size: int = 128
+    """Examples a step."""
+    optimizer: Optimizer = "sgd"
+    """Stochastic gradient descent with Nesterov momentum, or AdamW."""
+    momentum: float = 0.9
+    """Nesterov momentum of sgd; adamw has 0.9 and 0.999 in its place."""
+    weight_decay: float = 5e-4
+    """Decay of the kernels, in the gradient or, by AdamW, beside it; biases
+    and normalisation have none."""
+    warmup_fraction: float = 0.05
+    """Share of all steps over which the learning rate rises."""
+    augment: Augmentation = "auto"
+    """Random crops with 4 pixels of padding, and mirroring; auto mirrors
+    CIFAR and Fashion-MNIST, and only crops all else: a mirrored digit is
+    no digit. Features are left as they are."""
+    eval_every: int = 1
+    """Epochs between evaluations on the test images; 0 is after the last
+    epoch only."""
+
+    def __post_init__(self) -> None:
+        plain_numbers(self)
+        require_part("model", self.model, MODELS)
+        require_one_of("optimizer", self.optimizer, get_args(Optimizer))
+        require_one_of("augment", self.augment, get_args(Augmentation))
+        if self.width is not None:
+            require_int("width", self.width, 1)
+            require(not is_own(self.model), "width", self.width, "none for a model of your own")
+        require_int("epochs", self.epochs, 1)
+        require_int("batch_size", self.batch_size, 1)
+        require_int("eval_every", self.eval_every, 0)
+        require_number("momentum", self.momentum, 0.0, 1.0, ends="[)")
+        require_number("weight_decay", self.weight_decay, 0.0)
+        require_number("warmup_fraction", self.warmup_fraction, 0.0, 1.0, ends="[)")
+
+
+@dataclass(frozen=True)
+class TrainConfig(TrainOptions):
     """How a classifier is trained: its network, its optimizer, and for how long.
 
     The learning rate rises linearly from 0 over the warm-up and falls to 0 along half a cosine.
@@ -26,50 +78,12 @@ class TrainConfig:
     128
     """
 
-    model: ModelName = "resnet8"
-    """Network: resnet8/20/32/56 as published for CIFAR, resnet18/50 with
-    a stem for small images, or mlp with two hidden layers."""
-    width: int | None = None
-    """Channels of the first stage, or hidden units of mlp; None is as
-    published: 16 for resnet8/20/32/56, 64 for resnet18/50, 512 for mlp."""
-    epochs: int = 30
-    """Passes over the training images, each without its last incomplete
-    batch."""
-    batch_size: int = 128
-    """Images a step."""
-    optimizer: Optimizer = "sgd"
-    """Stochastic gradient descent with Nesterov momentum, or AdamW."""
     learning_rate: float = 0.1
     """Peak learning rate; AdamW wants about a hundredth of what suits sgd."""
-    momentum: float = 0.9
-    """Nesterov momentum of sgd; adamw has 0.9 and 0.999 in its place."""
-    weight_decay: float = 5e-4
-    """Decay of the kernels, in the gradient or, by AdamW, beside it; biases
-    and normalisation have none."""
-    warmup_fraction: float = 0.05
-    """Share of all steps over which the learning rate rises."""
-    augment: Augmentation = "auto"
-    """Random crops with 4 pixels of padding, and mirroring; auto mirrors
-    CIFAR and Fashion-MNIST, and only crops all else: a mirrored digit is
-    no digit."""
-    eval_every: int = 1
-    """Epochs between evaluations on the test images; 0 is after the last
-    epoch only."""
 
     def __post_init__(self) -> None:
-        plain_numbers(self)
-        require_one_of("model", self.model, get_args(ModelName))
-        require_one_of("optimizer", self.optimizer, get_args(Optimizer))
-        require_one_of("augment", self.augment, get_args(Augmentation))
-        if self.width is not None:
-            require_int("width", self.width, 1)
-        require_int("epochs", self.epochs, 1)
-        require_int("batch_size", self.batch_size, 1)
-        require_int("eval_every", self.eval_every, 0)
+        super().__post_init__()
         require_number("learning_rate", self.learning_rate, 0.0, ends="(]")
-        require_number("momentum", self.momentum, 0.0, 1.0, ends="[)")
-        require_number("weight_decay", self.weight_decay, 0.0)
-        require_number("warmup_fraction", self.warmup_fraction, 0.0, 1.0, ends="[)")
 
 
 def require_seeds(seeds: Sequence[int]) -> None:

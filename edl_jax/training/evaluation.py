@@ -6,24 +6,23 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from flax import nnx
 from jax.sharding import Mesh
 
 from edl_jax.training.batches import split_batch
+from edl_jax.training.network import GraphDef, PyTree, forward
 from edl_jax.training.pixels import normalize
-from edl_jax.training.step import GraphDef, PyTree
 
 _BATCH = 512
 
 
 class Examples(NamedTuple):
-    """Labelled images on the device.
+    """Labelled examples on the device.
 
     Attributes:
-      images: uint8 ``[N, height, width, channels]``.
+      images: those of a :class:`edl_jax.training.data.Dataset`, images or features ``[N, ...]``.
       labels: int32 ``[N]``.
-      mean: float32 ``[channels]``, of the training images.
-      std: float32 ``[channels]``, of the training images.
+      mean, std: float32, of the training examples; see
+        :func:`edl_jax.training.pixels.input_statistics`.
     """
 
     images: jax.Array
@@ -80,7 +79,7 @@ def _calibration_gaps(
 def evaluate(
     graphdef: GraphDef,
     params: PyTree,
-    batch_stats: PyTree,
+    model_state: PyTree,
     examples: Examples,
     mesh: Mesh | None = None,
 ) -> Evaluation:
@@ -89,14 +88,13 @@ def evaluate(
     Args:
       graphdef: the network's structure.
       params: its trained arrays, as in :class:`edl_jax.training.step.TrainState`.
-      batch_stats: those of its normalisation.
+      model_state: its other arrays.
       examples: what to measure on; ``mean`` and ``std`` are those of the training images.
       mesh: the devices that share each batch, from :func:`edl_jax.training.batches.batch_mesh`.
 
     Returns:
       Float32 scalars; the calibration error has 15 bins, see :func:`expected_calibration_error`.
     """
-    model = nnx.merge(graphdef, params, batch_stats)
     total = examples.labels.shape[0]
     devices = 1 if mesh is None else mesh.size
     batch = -(-min(total, _BATCH) // devices) * devices
@@ -108,7 +106,8 @@ def evaluate(
         weights = (rows < total).astype(jnp.float32)
         rows = jnp.where(rows < total, rows, 0)
         labels = examples.labels[rows]
-        logits = model(normalize(examples.images[rows], examples.mean, examples.std), train=False)
+        inputs = normalize(examples.images[rows], examples.mean, examples.std)
+        logits, _ = forward(graphdef, params, model_state, inputs, train=False)
         nll = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         correct = jnp.argmax(logits, axis=-1).astype(labels.dtype) == labels
         gaps = _calibration_gaps(jax.nn.softmax(logits), labels, weights)

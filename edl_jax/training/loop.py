@@ -1,8 +1,9 @@
-"""Training an image classifier with a given loss, and measuring it.
+"""Training a classifier with a given loss, and measuring it.
 
-Data stay on the device as uint8; a compiled scan over steps gathers, augments and normalises each
-batch there. Everything that a run draws comes from its seed alone, so runs of one seed with
-different losses share initial weights, batches and augmentation, and may be compared in pairs.
+Data stay on the device as they are, images as uint8; a compiled scan over steps gathers, augments
+and normalises each batch there. Everything that a run draws comes from its seed alone, so runs of
+one seed with different losses share initial weights, batches and augmentation, and may be compared
+in pairs.
 """
 
 import math
@@ -14,24 +15,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
+from numpy.typing import ArrayLike
 
 from edl_jax.errors import EdlError, require
 from edl_jax.losses.base import Loss, as_pytree
 from edl_jax.statistics import finite_or_none
 from edl_jax.training.batches import batch_mesh, replicate, split_batch
+from edl_jax.training.classifier import Classifier, ClassifierSpec
 from edl_jax.training.config import Optimizer, TrainConfig
 from edl_jax.training.data import Dataset
 from edl_jax.training.evaluation import Examples, evaluate
+from edl_jax.training.network import GraphDef, Model, PyTree
 from edl_jax.training.pixels import (
-    channel_statistics,
+    input_statistics,
     normalize,
     random_crop_flip,
     resolve_augmentation,
 )
 from edl_jax.training.step import (
     OPTIMIZERS,
-    GraphDef,
-    PyTree,
     StepInfo,
     TrainState,
     init_state,
@@ -77,9 +79,8 @@ class TrainResult(NamedTuple):
       history: a row an epoch, from the first that was finished here.
       test_accuracy, nll, ece: on the test images, after the last epoch.
       diverged: the training loss was not finite; the run ended with that epoch.
-      graphdef: the network without its arrays; ``nnx.merge(graphdef, state.params,
-        state.batch_stats)`` is the trained model.
       state: as the last step left it.
+      classifier: the trained network, which takes examples as they are in the data set.
     """
 
     history: list[EpochRow]
@@ -87,8 +88,12 @@ class TrainResult(NamedTuple):
     nll: float | None
     ece: float | None
     diverged: bool
-    graphdef: GraphDef
     state: TrainState
+    classifier: Classifier
+
+    def predict(self, inputs: ArrayLike) -> np.ndarray:
+        """The most probable class of each example; see :meth:`Classifier.predict`."""
+        return self.classifier.predict(inputs)
 
 
 @partial(jax.jit, static_argnames=("num_examples", "batch_size"))
@@ -187,8 +192,9 @@ def train(
     restore: Callable[[Midway], Midway | None] = lambda start: None,
     on_midway: Callable[[Midway], None] | None = None,
     devices: Sequence[jax.Device] | None = None,
+    model: Model | None = None,
 ) -> TrainResult:
-    """Train a network and measure it on the test images.
+    """Train a network and measure it on the test examples.
 
     The second run with the same loss, network, shapes and augmentation compiles nothing, whatever
     its seed, learning rate or number of epochs.
@@ -205,16 +211,20 @@ def train(
       on_midway: called after every few steps; what it keeps of its argument it must copy.
       devices: what shares each batch, as many of them as divide it; by default all of this process.
         Their number changes nothing but the rounding.
+      model: a network of your own in place of the one that ``config`` names: an NNX module, which
+        stays as it is, or a function of ``nnx.Rngs`` that makes one; see
+        :data:`edl_jax.training.network.Model`.
 
     Raises:
       OptionError: the training set is smaller than a batch.
+      EdlError: the network does not take such examples, or does not give a logit for each class.
       EdlError: ``restore`` gave a place that this run does not come by.
     """
     num_examples = len(dataset.train_labels)
     steps = num_examples // config.batch_size
     expected = f"at most the number of training images, {num_examples}"
     require(steps > 0, "batch_size", config.batch_size, expected)
-    mean, std = map(jnp.asarray, channel_statistics(dataset.train_images))
+    mean, std = map(jnp.asarray, input_statistics(dataset))
     training, testing = (
         Examples(jnp.asarray(images), jnp.asarray(labels, jnp.int32), mean, std)
         for images, labels in (
@@ -222,7 +232,8 @@ def train(
             (dataset.test_images, dataset.test_labels),
         )
     )
-    graphdef, state = init_state(config, dataset.image_shape, dataset.num_classes, seed, steps)
+    shape, num_classes = dataset.input_shape, dataset.num_classes
+    graphdef, state = init_state(config, shape, num_classes, seed, steps, model)
     mesh = batch_mesh(config.batch_size, devices)
     training, testing = replicate((training, testing), mesh)
     steps_at_once = steps_per_call(steps, state.params)
@@ -230,11 +241,12 @@ def train(
         run_steps,
         loss=as_pytree(loss),
         graphdef=graphdef,
-        augment=resolve_augmentation(config.augment, dataset.name),
+        augment=resolve_augmentation(config.augment, dataset),
         num_steps=steps_at_once,
         mesh=mesh,
         optimizer=config.optimizer,
     )
+    spec = ClassifierSpec.of(dataset, config, model)
     history: list[EpochRow] = []
     diverged = False
     start = Midway(state, *np.zeros((2, steps), np.float32))
@@ -265,7 +277,7 @@ def train(
         }
         last = diverged or epoch == config.epochs
         if last or (config.eval_every and epoch % config.eval_every == 0):
-            measured = evaluate(graphdef, state.params, state.batch_stats, testing, mesh)
+            measured = evaluate(graphdef, state.params, state.model_state, testing, mesh)
             row["test_accuracy"] = float(measured.accuracy)
             row["nll"] = finite_or_none(measured.nll)
             row["ece"] = finite_or_none(measured.ece)
@@ -280,6 +292,6 @@ def train(
         row["nll"],
         row["ece"],
         diverged,
-        graphdef,
         state,
+        Classifier(graphdef, state.params, state.model_state, mean, std, spec),
     )

@@ -13,6 +13,7 @@ Convolutions are NHWC and without bias, followed by batch normalisation. Their w
 from N(0, 2 / fan_out) (He et al., arXiv 1502.01852, equation 14).
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -20,13 +21,13 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from edl_jax.errors import require_int, require_one_of
+from edl_jax.errors import require, require_int, require_one_of
 
 _he_fan_out = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
 _he_fan_in = nnx.initializers.variance_scaling(2.0, "fan_in", "normal")
 
 
-class Classifier(nnx.Module):
+class Network(nnx.Module):
     """A network from float32 images ``[batch, height, width, channels]`` to logits."""
 
     def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
@@ -114,11 +115,11 @@ def _make_shortcut(
     return PaddedShortcut(stride, outputs - inputs)
 
 
-class ResNet(Classifier):
+class ResNet(Network):
     """A residual network for small images.
 
     Args:
-      image_shape: height, width and channels of an image.
+      input_shape: height, width and channels of an image.
       num_classes: number of logits.
       width: channels of the first stage; each later stage has twice those of the one before.
       stages: number of blocks in each stage.
@@ -129,7 +130,7 @@ class ResNet(Classifier):
 
     def __init__(
         self,
-        image_shape: tuple[int, int, int],
+        input_shape: tuple[int, ...],
         num_classes: int,
         width: int,
         *,
@@ -138,7 +139,7 @@ class ResNet(Classifier):
         project: bool,
         rngs: nnx.Rngs,
     ):
-        self.stem = ConvNorm(image_shape[-1], width, 3, rngs=rngs)
+        self.stem = ConvNorm(input_shape[-1], width, 3, rngs=rngs)
         blocks, channels = [], width
         for stage, size in enumerate(stages):
             inner = width * 2**stage
@@ -156,35 +157,34 @@ class ResNet(Classifier):
         return self.head(x.mean(axis=(1, 2)))
 
 
-class MLP(Classifier):
-    """Flattened pixels, two hidden layers of ``width`` rectified units, logits."""
+class MLP(Network):
+    """Flattened examples of any shape, two hidden layers of ``width`` rectified units, logits."""
 
     def __init__(
         self,
-        image_shape: tuple[int, int, int],
+        input_shape: tuple[int, ...],
         num_classes: int,
         width: int,
         *,
         rngs: nnx.Rngs,
     ):
-        height, columns, channels = image_shape
-        inputs = height * columns * channels
+        inputs = math.prod(input_shape)
         self.first = nnx.Linear(inputs, width, kernel_init=_he_fan_in, rngs=rngs)
         self.second = nnx.Linear(width, width, kernel_init=_he_fan_in, rngs=rngs)
         self.head = nnx.Linear(width, num_classes, rngs=rngs)
 
-    def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
-        x = images.reshape(images.shape[0], -1)
+    def __call__(self, inputs: jax.Array, train: bool = False) -> jax.Array:
+        x = inputs.reshape(inputs.shape[0], -1)
         x = nnx.relu(self.first(x))
         return self.head(nnx.relu(self.second(x)))
 
 
-def _cifar_resnet(depth: int) -> tuple[Callable[..., Classifier], int]:
+def _cifar_resnet(depth: int) -> tuple[Callable[..., Network], int]:
     stages = ((depth - 2) // 6,) * 3
     return partial(ResNet, stages=stages, block=BasicBlock, project=False), 16
 
 
-MODELS: dict[str, tuple[Callable[..., Classifier], int]] = {
+MODELS: dict[str, tuple[Callable[..., Network], int]] = {
     "mlp": (MLP, 512),
     "resnet8": _cifar_resnet(8),
     "resnet20": _cifar_resnet(20),
@@ -199,37 +199,40 @@ MODELS: dict[str, tuple[Callable[..., Classifier], int]] = {
 def make_model(
     name: str,
     *,
-    image_shape: tuple[int, int, int],
+    input_shape: tuple[int, ...],
     num_classes: int,
     width: int | None = None,
     rngs: nnx.Rngs,
-) -> Classifier:
+) -> Network:
     """Make a classifier with freshly drawn weights.
 
     Args:
       name: one of :data:`MODELS`.
-      image_shape: height, width and channels of an image.
+      input_shape: height, width and channels of an image; for ``mlp`` any shape.
       num_classes: number of logits.
       width: channels of the first stage (hidden units of ``mlp``); ``None`` takes the published
         width: 16 for ``resnet8/20/32/56``, 64 for ``resnet18/50``, 512 for ``mlp``.
       rngs: the key stream that the initial weights are drawn from.
 
     Returns:
-      A module ``model(images, train=False)`` from float32 images ``[batch, height, width,
-      channels]`` to float32 logits ``[batch, num_classes]``. With ``train`` batch normalisation
+      A module ``model(inputs, train=False)`` from float32 examples ``[batch, *input_shape]`` to
+      float32 logits ``[batch, num_classes]``. With ``train`` batch normalisation
       uses the statistics of the batch and updates the running ones in place; without, it uses
       the running ones.
 
     Raises:
-      OptionError: the name is unknown or the width is below 1.
+      OptionError: the name is unknown, it takes images and these are none, or the width is
+        below 1.
 
     >>> import jax.numpy as jnp
-    >>> model = make_model("resnet8", image_shape=(32, 32, 3), num_classes=10, rngs=nnx.Rngs(0))
+    >>> model = make_model("resnet8", input_shape=(32, 32, 3), num_classes=10, rngs=nnx.Rngs(0))
     >>> model(jnp.zeros((4, 32, 32, 3))).shape
     (4, 10)
     """
     require_one_of("model", name, MODELS)
     constructor, default_width = MODELS[name]
+    expected = f"mlp for features of shape {list(input_shape)}, which are no images"
+    require(name == "mlp" or len(input_shape) == 3, "model", name, expected)
     width = default_width if width is None else width
     require_int("width", width, 1)
-    return constructor(image_shape, num_classes, width, rngs=rngs)
+    return constructor(input_shape, num_classes, width, rngs=rngs)

@@ -1,8 +1,11 @@
-"""What is done to the pixels of a batch: augmentation and normalisation."""
+"""What is done to the examples of a batch: augmentation of images, and normalisation."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from edl_jax.errors import require
+from edl_jax.training.data import Dataset
 
 # Sets whose classes survive a mirror. A mirrored digit or letter is another one, or none.
 MIRRORED = ("cifar10", "cifar100", "fashion_mnist")
@@ -11,15 +14,19 @@ MIRRORED = ("cifar10", "cifar100", "fashion_mnist")
 _COUNTED_AT_ONCE = 1000
 
 
-def resolve_augmentation(augment: str, dataset_name: str) -> str:
+def resolve_augmentation(augment: str, dataset: Dataset) -> str:
     """What ``"auto"`` means for a data set; other policies are returned as they are.
 
-    >>> resolve_augmentation("auto", "cifar10"), resolve_augmentation("auto", "mnist")
-    ('crop-flip', 'crop')
+    Raises:
+      OptionError: images are to be augmented, and these are none.
     """
+    if dataset.kind != "images":
+        expected = f"auto or none for features, as those of {dataset.name} are"
+        require(augment in ("auto", "none"), "augment", augment, expected)
+        return "none"
     if augment != "auto":
         return augment
-    name, *_ = dataset_name.split(":", maxsplit=1)
+    name, *_ = dataset.name.split(":", maxsplit=1)
     return "crop-flip" if name in MIRRORED else "crop"
 
 
@@ -56,20 +63,46 @@ def random_crop_flip(
     return jnp.pad(images, border)[image, rows[:, :, None], columns[:, None, :]]
 
 
+def input_statistics(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation that :func:`normalize` takes for a data set's examples.
+
+    They are those of the training examples: of each channel of images, of each of the features
+    if they are fractions, and of all of them at once if they are whole numbers: as counts are,
+    whose rare ones would be blown up to the size of the others.
+
+    Returns:
+      Two float32 arrays, ``[channels]``, the shape of an example, or ``[1]``; of uint8 in units of
+      the full range 255. What is constant has the deviation 1.
+
+    >>> features = np.array([[0.0, 5.0], [2.0, 5.0]])
+    >>> dataset = Dataset("two", 2, features, [0, 1], features, [0, 1])
+    >>> [array.tolist() for array in input_statistics(dataset)]
+    [[1.0, 5.0], [1.0, 1.0]]
+    """
+    inputs = dataset.train_images
+    if dataset.kind == "images":
+        return channel_statistics(inputs)
+    if inputs.dtype.kind == "f":
+        return _moments(inputs)
+    return channel_statistics(inputs.reshape(-1, 1))
+
+
 def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each channel.
 
     Args:
-      images: uint8 ``[N, height, width, channels]``.
+      images: uint8 or float ``[..., channels]``.
 
     Returns:
-      Two float32 arrays ``[channels]``, in units of the full range 255. A channel that is constant
-      has the deviation 1.
+      Two float32 arrays ``[channels]``, of uint8 in units of the full range 255. A channel that is
+      constant has the deviation 1.
 
     >>> mean, std = channel_statistics(np.full((2, 4, 4, 1), 51, np.uint8))
     >>> float(mean[0]).__round__(3), float(std[0])
     (0.2, 1.0)
     """
+    if images.dtype != np.uint8:
+        return _moments(images.reshape(-1, images.shape[-1]))
     values = np.arange(256) / 255
     counts = np.zeros((images.shape[-1], 256), np.int64)
     for start in range(0, len(images), _COUNTED_AT_ONCE):
@@ -83,15 +116,36 @@ def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean.astype(np.float32), std.astype(np.float32)
 
 
-def normalize(images: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
-    """Scale uint8 images to zero mean and unit variance per channel.
+def _moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    mean = rows.mean(axis=0, dtype=np.float64)
+    std = rows.std(axis=0, dtype=np.float64)
+    # A constant column of fractions has a deviation of rounding, not of 0.
+    flat = std <= 1e-6 * np.abs(mean)
+    return mean.astype(np.float32), np.where(flat, 1.0, std).astype(np.float32)
+
+
+def normalize(
+    inputs: jax.Array, mean: jax.Array, std: jax.Array, unit: int | None = None
+) -> jax.Array:
+    """Scale examples to zero mean and unit variance.
 
     Args:
-      images: uint8 ``[..., channels]``.
-      mean, std: float32 ``[channels]``, from :func:`channel_statistics` of the training images.
+      inputs: ``[batch, ...]``.
+      mean, std: float32, from :func:`input_statistics` of the training examples; their axes are the
+        last ones of ``inputs``, or of size 1.
+      unit: what ``inputs`` are divided by first; by default 255, its full range, for uint8 and 1
+        for all others.
 
     Returns:
-      float32 of the shape of ``images``.
+      float32 of the shape of ``inputs``.
     """
-    channels = (1,) * (images.ndim - 1) + (-1,)
-    return (images.astype(jnp.float32) / 255 - mean.reshape(channels)) / std.reshape(channels)
+    if unit is None:
+        unit = unit_of(inputs.dtype)
+    lead = (1,) * (inputs.ndim - mean.ndim)
+    scaled = inputs.astype(jnp.float32) / unit
+    return (scaled - mean.reshape(*lead, *mean.shape)) / std.reshape(*lead, *std.shape)
+
+
+def unit_of(dtype: jax.typing.DTypeLike) -> int:
+    """What examples of ``dtype`` are counted in: 255 for uint8, whose full range it is, else 1."""
+    return 255 if dtype == jnp.uint8 else 1

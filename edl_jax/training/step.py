@@ -2,28 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from typing import Any, NamedTuple, TypeAlias
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from flax import nnx
 
 from edl_jax.losses.base import Loss
 from edl_jax.training.config import TrainConfig
-from edl_jax.training.models import Classifier, make_model
-
-PyTree: TypeAlias = Any
-"""Arrays in containers of any structure."""
-
-GraphDef: TypeAlias = nnx.GraphDef[Classifier]
-"""A classifier's structure, without its arrays."""
+from edl_jax.training.network import GraphDef, Model, PyTree, forward, network
 
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["step", "params", "batch_stats", "opt_state", "key"],
+    data_fields=["step", "params", "model_state", "opt_state", "key"],
     meta_fields=[],
 )
 @dataclass(frozen=True)
@@ -33,14 +26,15 @@ class TrainState:
     Attributes:
       step: int32 scalar, steps done.
       params: the network's weights, a pytree of float32 arrays.
-      batch_stats: running statistics of batch normalisation, a pytree of float32 arrays.
+      model_state: the network's other arrays: running statistics of batch normalisation, and keys
+        of dropout.
       opt_state: state of the optimizer.
       key: PRNG key that batch order and augmentation derive from; it never changes.
     """
 
     step: jax.Array
     params: PyTree
-    batch_stats: PyTree
+    model_state: PyTree
     opt_state: optax.OptState
     key: jax.Array
 
@@ -153,8 +147,8 @@ def make_train_step(
       optimizer: any optax optimizer.
 
     Returns:
-      A pure function ``step(state, images, labels) -> (state, info)`` of normalised float32 images
-      ``[batch, height, width, channels]`` and int32 labels ``[batch]``, to be jitted by the caller.
+      A pure function ``step(state, inputs, labels) -> (state, info)`` of normalised float32
+      examples ``[batch, ...]`` and int32 labels ``[batch]``, to be jitted by the caller.
 
     >>> graphdef, state = init_state(TrainConfig(model="mlp"), (4, 4, 1), num_classes=3, seed=0)
     >>> loss = optax.softmax_cross_entropy_with_integer_labels
@@ -165,72 +159,51 @@ def make_train_step(
     """
 
     def objective(
-        params: PyTree, batch_stats: PyTree, images: jax.Array, labels: jax.Array
+        params: PyTree, model_state: PyTree, inputs: jax.Array, labels: jax.Array
     ) -> tuple[jax.Array, tuple[PyTree, jax.Array]]:
-        model = nnx.merge(graphdef, params, batch_stats)
-        logits = model(images, train=True)
-        updated = nnx.to_pure_dict(nnx.state(model, nnx.BatchStat))
-        return jnp.mean(loss(logits, labels)), (updated, logits)
+        logits, changed = forward(graphdef, params, model_state, inputs, train=True)
+        return jnp.mean(loss(logits, labels)), (changed, logits)
 
     def step(
-        state: TrainState, images: jax.Array, labels: jax.Array
+        state: TrainState, inputs: jax.Array, labels: jax.Array
     ) -> tuple[TrainState, StepInfo]:
-        (value, (batch_stats, logits)), gradient = jax.value_and_grad(objective, has_aux=True)(
-            state.params, state.batch_stats, images, labels
+        (value, (model_state, logits)), gradient = jax.value_and_grad(objective, has_aux=True)(
+            state.params, state.model_state, inputs, labels
         )
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         predicted = jnp.argmax(logits, axis=-1).astype(labels.dtype)  # under x64 it is int64
         accuracy = jnp.mean(predicted == labels, dtype=jnp.float32)
-        new_state = TrainState(state.step + 1, params, batch_stats, opt_state, state.key)
+        new_state = TrainState(state.step + 1, params, model_state, opt_state, state.key)
         return new_state, StepInfo(value, accuracy)
 
     return step
 
 
-@lru_cache(maxsize=64)
-def _network(
-    name: str, width: int | None, image_shape: tuple[int, int, int], num_classes: int
-) -> tuple[GraphDef, Callable[[jax.Array], tuple[PyTree, PyTree]]]:
-    """The network's structure, and a compiled function from a key to its initial arrays."""
-
-    def make(key: jax.Array) -> Classifier:
-        return make_model(
-            name,
-            image_shape=image_shape,
-            num_classes=num_classes,
-            width=width,
-            rngs=nnx.Rngs(key),
-        )
-
-    def arrays(key: jax.Array) -> tuple[PyTree, PyTree]:
-        _, params, *others = nnx.split(make(key), nnx.Param, nnx.BatchStat)
-        return nnx.to_pure_dict(params), nnx.to_pure_dict(others[0])
-
-    abstract = nnx.eval_shape(make, jax.random.key(0))
-    graphdef, _ = nnx.split(abstract)
-    return graphdef, jax.jit(arrays)
-
-
 def init_state(
     config: TrainConfig,
-    image_shape: tuple[int, int, int],
+    input_shape: tuple[int, ...],
     num_classes: int,
     seed: int,
     steps_per_epoch: int = 1,
+    model: Model | None = None,
 ) -> tuple[GraphDef, TrainState]:
     """A network's structure and the state that training starts from.
 
     Args:
       config: names the network and the optimizer's numbers.
-      image_shape: height, width and channels of an image.
+      input_shape: of an example: height, width and channels of an image.
       num_classes: number of logits.
       seed: of initial weights, batch order and augmentation.
       steps_per_epoch: with ``config.epochs``, the length of the learning-rate schedule.
+      model: a network of the user's, in place of the one that ``config`` names.
+
+    Raises:
+      EdlError: the network does not take such examples, or does not give that many logits.
     """
-    graphdef, arrays = _network(config.model, config.width, image_shape, num_classes)
+    graphdef, arrays = network(config, model, input_shape, num_classes)
     init_key, run_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1))
-    params, batch_stats = arrays(init_key)
+    params, model_state = arrays(init_key)
     total_steps = config.epochs * steps_per_epoch
     optimizer = OPTIMIZERS[config.optimizer](
         config.learning_rate,
@@ -240,4 +213,4 @@ def init_state(
         total_steps,
     )
     step = jnp.zeros((), jnp.int32)
-    return graphdef, TrainState(step, params, batch_stats, optimizer.init(params), run_key)
+    return graphdef, TrainState(step, params, model_state, optimizer.init(params), run_key)

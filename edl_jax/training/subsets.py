@@ -90,10 +90,12 @@ def holdout_split(
     require_int("train_size", kept, 1, total - holdout_size)
     order = np.asarray(jax.random.permutation(key, total))
     train, held_out = order[:kept], order[total - holdout_size :]
+    names = dataset.train_names
     subset = replace(
         dataset,
         train_images=dataset.train_images[train],
         train_labels=dataset.train_labels[train],
+        train_names=tuple(names[i] for i in train) if names else (),
     )
     if not holdout_size:
         return subset
@@ -137,3 +139,21 @@ def for_seed(
     clean = jnp.asarray(subset.train_labels)
     labels = NOISES[noise_kind](noise_key, clean, label_noise, dataset.num_classes)
     return replace(subset, train_labels=np.asarray(labels))
+
+
+def with_noisy_holdout(
+    dataset: Dataset, seed: int, label_noise: float, noise_kind: NoiseKind = "symmetric"
+) -> Dataset:
+    """The same noise on the held-out labels: whoever tunes with noisy data has no other.
+
+    Args:
+      dataset: of :func:`for_seed`, with a hold-out.
+      seed: of the noise.
+      label_noise, noise_kind: as there.
+    """
+    if label_noise == 0:
+        return dataset
+    clean = jnp.asarray(dataset.test_labels)
+    key = jax.random.key(seed)
+    labels = NOISES[noise_kind](key, clean, label_noise, dataset.num_classes)
+    return replace(dataset, test_labels=np.asarray(labels))

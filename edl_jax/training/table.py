@@ -23,26 +23,36 @@ class Line(NamedTuple):
 def headings(rows: Sequence[Row]) -> list[str]:
     """What the cells of :func:`lines` are."""
     several = len({row["loss"] for row in rows}) > 1
-    return ["accuracy", "NLL", "ECE", *(["accuracy vs. first"] if several else [])]
+    rate = ["learning rate"] if _rates_differ(rows) else []
+    return [*rate, "accuracy", "NLL", "ECE", *(["accuracy vs. first"] if several else [])]
+
+
+def _rates_differ(rows: Sequence[Row]) -> bool:
+    return len({row["learning_rate"] for row in rows}) > 1
 
 
 def lines(rows: Sequence[Row]) -> Iterator[Line]:
     """Each loss's runs, their mean, and the paired difference to the first loss."""
     names = list(dict.fromkeys(row["loss"] for row in rows))
     seeds = {row["seed"] for row in rows}
+    shown = _rates_differ(rows)
+
+    def rate(row: Row) -> list[str]:
+        return [f"{row['learning_rate']:g}"] if shown else []
+
     for name in names:
         own = [row for row in rows if row["loss"] == name]
         for row in own:
             paired = [r for r in rows if r["seed"] == row["seed"]]
-            yield Line(name, str(row["seed"]), _cells([row], paired, name, names[0]))
+            yield Line(name, str(row["seed"]), rate(row) + _cells([row], paired, name, names[0]))
         if len(seeds) > 1:
-            yield Line(name, "mean", _cells(own, rows, name, names[0]))
+            yield Line(name, "mean", rate(own[0]) + _cells(own, rows, name, names[0]))
 
 
 def table(rows: Sequence[Row]) -> Table:
     """A rich table of :func:`lines`."""
     seeds = {row["seed"] for row in rows}
-    title = "Test images" + (f": mean over {len(seeds)} seeds" if len(seeds) > 1 else "")
+    title = "Test examples" + (f": mean over {len(seeds)} seeds" if len(seeds) > 1 else "")
     result = Table(title=title, title_justify="left")
     result.add_column("loss", overflow="fold")
     for heading in ("seed", *headings(rows)):

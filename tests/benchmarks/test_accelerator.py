@@ -138,7 +138,7 @@ def test_a_network_computes_in_bfloat16_and_keeps_its_state_and_logits_in_float3
         logits = model(jnp.zeros((4, 8, 8, 3)), train=True)
         return logits, nnx.state(model, nnx.BatchStat), nnx.state(model, nnx.Param)
 
-    jaxpr = jax.make_jaxpr(forward)(state.params, state.batch_stats)
+    jaxpr = jax.make_jaxpr(forward)(state.params, state.model_state)
     convolutions = [e for e in jaxpr.eqns if e.primitive.name == "conv_general_dilated"]
     assert len(convolutions) == 7
     assert {e.outvars[0].aval.dtype for e in convolutions} == {jnp.dtype(jnp.bfloat16)}

@@ -61,10 +61,10 @@ def test_evaluation_counts_every_image_once(num_test, monkeypatch):
     testing = examples(dataset)._replace(
         images=jnp.asarray(dataset.test_images), labels=jnp.asarray(dataset.test_labels)
     )
-    graphdef, state = init_state(MLP, dataset.image_shape, 3, seed=0)
-    measured = evaluate(graphdef, state.params, state.batch_stats, testing)
+    graphdef, state = init_state(MLP, dataset.input_shape, 3, seed=0)
+    measured = evaluate(graphdef, state.params, state.model_state, testing)
 
-    model = nnx.merge(graphdef, state.params, state.batch_stats)
+    model = nnx.merge(graphdef, state.params, state.model_state)
     logits = model(normalize(testing.images, testing.mean, testing.std))
     probs = jax.nn.softmax(logits)
     assert float(measured.accuracy) == pytest.approx(

@@ -47,7 +47,7 @@ def test_steps_taken_at_once_are_steps_taken_singly():
     data = examples(dataset)
 
     def run(num_steps: int, calls: int):
-        graphdef, state = init_state(MLP, dataset.image_shape, 3, 0, steps_per_epoch=8)
+        graphdef, state = init_state(MLP, dataset.input_shape, 3, 0, steps_per_epoch=8)
         order = epoch_order(state.key, 1, len(data.labels), 16)
         infos = []
         for _ in range(calls):
@@ -82,7 +82,7 @@ def test_a_single_step_is_not_wrapped_in_a_loop():
     """In a loop, even of one step, XLA's convolutions on a CPU are 25 times slower."""
     dataset = toy()
     config = replace(MLP, augment="crop-flip")
-    graphdef, state = init_state(config, dataset.image_shape, 3, seed=0)
+    graphdef, state = init_state(config, dataset.input_shape, 3, seed=0)
     order = epoch_order(state.key, 1, 150, 16)
     loss = as_pytree(cross_entropy)
     for num_steps, looped in ((1, False), (2, True)):
@@ -113,7 +113,7 @@ def test_training_learns_and_reports():
         result.nll,
         result.ece,
     )
-    model = nnx.merge(result.graphdef, result.state.params, result.state.batch_stats)
+    model = nnx.merge(result.classifier.graphdef, result.state.params, result.state.model_state)
     data = examples(dataset)
     logits = model(normalize(jnp.asarray(dataset.test_images), data.mean, data.std))
     assert np.mean(np.argmax(logits, -1) == dataset.test_labels) == pytest.approx(

@@ -1,7 +1,6 @@
 """Protects that the networks are the published ones, and how training differs from evaluation."""
 
 from functools import partial
-from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +9,7 @@ import pytest
 from flax import nnx
 
 from edl_jax.errors import OptionError
-from edl_jax.training.config import ModelName
+from edl_jax.training.config import MODELS as NAMES
 from edl_jax.training.models import MODELS, ConvNorm, PaddedShortcut, make_model
 
 # Weights for 32x32 colour images and 10 classes. ResNet-20 to 56 as in table 6 of He et al.
@@ -27,21 +26,21 @@ NUM_PARAMS = {
 }
 
 
-def abstract(name: str, image_shape=(32, 32, 3), num_classes=10, width=None) -> nnx.Module:
+def abstract(name: str, input_shape=(32, 32, 3), num_classes=10, width=None) -> nnx.Module:
     """The model with shapes in place of arrays, which costs no time."""
     return nnx.eval_shape(
         lambda: make_model(
-            name, image_shape=image_shape, num_classes=num_classes, width=width, rngs=nnx.Rngs(0)
+            name, input_shape=input_shape, num_classes=num_classes, width=width, rngs=nnx.Rngs(0)
         )
     )
 
 
 def small(name: str, seed: int = 0) -> nnx.Module:
-    return make_model(name, image_shape=(8, 8, 3), num_classes=4, width=4, rngs=nnx.Rngs(seed))
+    return make_model(name, input_shape=(8, 8, 3), num_classes=4, width=4, rngs=nnx.Rngs(seed))
 
 
 def test_the_command_line_offers_every_model():
-    assert set(get_args(ModelName)) == set(MODELS) == set(NUM_PARAMS)
+    assert set(NAMES) == set(MODELS) == set(NUM_PARAMS)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -52,10 +51,10 @@ def test_parameter_counts_are_the_published_ones(name):
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize(("image_shape", "num_classes"), [((28, 28, 1), 10), ((33, 21, 3), 100)])
-def test_logits_for_any_image_shape(name, image_shape, num_classes):
-    graphdef, state = nnx.split(abstract(name, image_shape, num_classes, width=8))
-    images = jax.ShapeDtypeStruct((5, *image_shape), jnp.float32)
+@pytest.mark.parametrize(("input_shape", "num_classes"), [((28, 28, 1), 10), ((33, 21, 3), 100)])
+def test_logits_for_any_input_shape(name, input_shape, num_classes):
+    graphdef, state = nnx.split(abstract(name, input_shape, num_classes, width=8))
+    images = jax.ShapeDtypeStruct((5, *input_shape), jnp.float32)
     logits = jax.eval_shape(lambda s, x: nnx.merge(graphdef, s)(x), state, images)
     assert (logits.shape, logits.dtype) == ((5, num_classes), jnp.float32)
 
@@ -122,7 +121,7 @@ def test_the_padded_shortcut_has_no_weights_and_halves_the_image():
 
 
 def test_weights_start_as_he_et_al_say():
-    model = make_model("mlp", image_shape=(8, 8, 3), num_classes=10, rngs=nnx.Rngs(0))
+    model = make_model("mlp", input_shape=(8, 8, 3), num_classes=10, rngs=nnx.Rngs(0))
     assert np.std(model.second.kernel[...]) == pytest.approx(np.sqrt(2 / 512), rel=0.02)
     layer = ConvNorm(64, 32, 3, rngs=nnx.Rngs(0))
     assert np.std(layer.conv.kernel[...]) == pytest.approx(np.sqrt(2 / (9 * 32)), rel=0.02)
@@ -137,4 +136,4 @@ def test_weights_depend_on_the_seed_alone():
 @pytest.mark.parametrize(("name", "width"), [("resnet9", None), ("resnet8", 0)])
 def test_a_network_that_is_not_is_refused(name, width):
     with pytest.raises(OptionError):
-        make_model(name, image_shape=(8, 8, 3), num_classes=4, width=width, rngs=nnx.Rngs(0))
+        make_model(name, input_shape=(8, 8, 3), num_classes=4, width=width, rngs=nnx.Rngs(0))

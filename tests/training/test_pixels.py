@@ -1,17 +1,24 @@
-"""Protects what is done to pixels: crops and mirrors of the image that was there, normalised."""
+"""Protects what is done to examples: crops and mirrors of the image that was there, normalised."""
+
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edl_jax.errors import OptionError
+from edl_jax.training.data import Dataset
 from edl_jax.training.pixels import (
     channel_statistics,
     normalize,
     random_crop_flip,
     resolve_augmentation,
 )
+from edl_jax.training.pixels import input_statistics as statistics
+from tests.training.toy import rows_of_numbers, toy
 
 
 @settings(max_examples=10, deadline=None)
@@ -59,11 +66,38 @@ def test_augmentation_may_be_jitted_and_vmapped():
 
 def test_digits_are_not_mirrored():
     policy = {
-        name: resolve_augmentation("auto", name)
+        name: resolve_augmentation("auto", replace(toy(), name=name))
         for name in ("cifar10:3.0.2", "svhn_cropped", "my_own")
     }
     assert policy == {"cifar10:3.0.2": "crop-flip", "svhn_cropped": "crop", "my_own": "crop"}
-    assert resolve_augmentation("none", "cifar10") == "none"
+    assert resolve_augmentation("none", toy()) == "none"
+
+
+def test_features_are_not_augmented():
+    assert resolve_augmentation("auto", rows_of_numbers()) == "none"
+    with pytest.raises(OptionError, match="augment crop: expected auto or none for features"):
+        resolve_augmentation("crop", rows_of_numbers())
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_fractions_are_scaled_one_by_one_and_whole_numbers_all_alike(whole):
+    features = np.array([[1, 100], [3, 300]])
+    features = features if whole else features / 1.0
+    dataset = Dataset("f", 2, features, [0, 1], features, [0, 1])
+    scaled = normalize(jnp.asarray(dataset.train_images), *map(jnp.asarray, statistics(dataset)))
+    overall = (features - features.mean()) / features.std()
+    np.testing.assert_allclose(scaled, overall if whole else [[-1, -1], [1, 1]], rtol=1e-5)
+
+
+def test_float_images_are_normalised_as_the_same_in_uint8():
+    whole = toy()
+    share = replace(
+        whole,
+        train_images=(whole.train_images / 255).astype(np.float32),
+        test_images=(whole.test_images / 255).astype(np.float32),
+    )
+    for one, other in zip(statistics(whole), statistics(share), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
 def test_normalised_training_images_have_zero_mean_and_unit_variance():

@@ -18,7 +18,7 @@ from tests.training.toy import equal
 def test_load_returns_the_pixels_and_labels_that_were_prepared(toy_data_dir):
     dataset = load("toy_colours", toy_data_dir)
     assert (dataset.name, dataset.num_classes) == ("toy_colours", 3)
-    assert dataset.image_shape == (8, 8, 3)
+    assert dataset.input_shape == (8, 8, 3)
     for split, images, labels in (
         ("train", dataset.train_images, dataset.train_labels),
         ("test", dataset.test_images, dataset.test_labels),
@@ -137,5 +137,5 @@ def test_a_set_of_another_kind_is_refused(features):
 def test_a_data_set_without_labels_is_refused(toy_data_dir, tmp_path, monkeypatch):
     decode = prepared._decode
     monkeypatch.setattr(prepared, "_decode", lambda *a: (decode(*a)[0], -np.ones(50, np.int32)))
-    with pytest.raises(EdlError, match="without a label"):
+    with pytest.raises(EdlError, match="train labels run from -1 to -1: expected 0 to 2"):
         load("toy_colours", toy_data_dir, tmp_path)

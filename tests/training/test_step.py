@@ -18,12 +18,12 @@ def test_a_step_descends_the_mean_loss():
     """Without momentum and decay: parameters minus learning rate times gradient."""
     dataset = toy()
     config = replace(MLP, momentum=0.0, weight_decay=0.0, warmup_fraction=0.0, learning_rate=0.2)
-    graphdef, state = init_state(config, dataset.image_shape, 3, seed=0, steps_per_epoch=100)
+    graphdef, state = init_state(config, dataset.input_shape, 3, seed=0, steps_per_epoch=100)
     images = jax.random.normal(jax.random.key(0), (16, 6, 6, 3))
     labels = jnp.arange(16) % 3
 
     def mean_loss(params):
-        model = nnx.merge(graphdef, params, state.batch_stats)
+        model = nnx.merge(graphdef, params, state.model_state)
         return brier(model(images), labels).mean()
 
     value, gradient = jax.jit(jax.value_and_grad(mean_loss))(state.params)

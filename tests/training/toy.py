@@ -31,6 +31,16 @@ def toy(seed: int = 0, num_train: int = 150, num_test: int = 33) -> Dataset:
     return Dataset("toy", 3, *draw(num_train), *draw(num_test))
 
 
+def rows_of_numbers(num_train: int = 120, num_test: int = 40) -> Dataset:
+    """Three classes of five fractions, told apart by which of the first three is large."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, num_train + num_test)
+    features = rng.normal(size=(len(labels), 5)) * [1, 1, 1, 50, 0.01]
+    features[np.arange(len(labels)), labels] += 4
+    train, test = slice(num_train), slice(num_train, None)
+    return Dataset("rows", 3, features[train], labels[train], features[test], labels[test])
+
+
 def examples(dataset: Dataset) -> Examples:
     mean, std = channel_statistics(dataset.train_images)
     return Examples(*map(jnp.asarray, (dataset.train_images, dataset.train_labels, mean, std)))
@@ -56,7 +66,14 @@ def numbered(size: int) -> Dataset:
 
 def rows(accuracies: dict[str, list[float | None]]) -> list[dict]:
     return [
-        {"loss": loss, "seed": seed, "test_accuracy": value, "nll": value, "ece": 0.1}
+        {
+            "loss": loss,
+            "seed": seed,
+            "learning_rate": 0.1,
+            "test_accuracy": value,
+            "nll": value,
+            "ece": 0.1,
+        }
         for loss, values in accuracies.items()
         for seed, value in enumerate(values)
     ]
