@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edl_jax.errors import EdlError as EdlError
     from edl_jax.losses import LOSSES as LOSSES
     from edl_jax.losses import LearnedLoss as LearnedLoss
+    from edl_jax.losses import list_losses as list_losses
     from edl_jax.losses import load_loss as load_loss
     from edl_jax.runs.rows import read_runs as read_runs
     from edl_jax.search import make_evolution as make_evolution
@@ -34,7 +35,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "config": ["EvolutionConfig"],
         "errors": ["EdlError"],
-        "losses": ["LOSSES", "LearnedLoss", "load_loss"],
+        "losses": ["LOSSES", "LearnedLoss", "list_losses", "load_loss"],
         "runs.rows": ["read_runs"],
         "search": ["make_evolution"],
         "statistics": ["compare"],

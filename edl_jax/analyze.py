@@ -47,7 +47,7 @@ def command(args: list[str] | None = None) -> None:
 
     from edl_jax import plots
     from edl_jax.losses.context import at_stages
-    from edl_jax.losses.learned import require_loss, resolve_loss
+    from edl_jax.losses.loading import require_loss, resolve_loss
     from edl_jax.objective.certificates import CERTIFICATE_TITLES, certify
     from edl_jax.objective.properties import PROPERTY_TITLES, measure_properties
 

@@ -124,13 +124,14 @@ def _start(config: PretrainConfig, begun: Path = Path()) -> "LearnedLoss | None"
     """The loss to evolve further."""
     if config.start is None:
         return None
-    from edl_jax.losses.learned import NAMES, load_loss
+    from edl_jax.losses.artifact import NAMES
+    from edl_jax.losses.loading import load_learned_loss
     from edl_jax.losses.networks import network_spec
     from edl_jax.search.pipeline import require_start
 
     there = begun / user_path(config.start)
     named = config.start in NAMES or not path_exists(there)
-    loss = load_loss(config.start if named else there)
+    loss = load_learned_loss(config.start if named else there)
     spec = network_spec(config.network, config.width, config.num_classes)
     require_start(loss, spec, config.start)
     return loss
@@ -190,8 +191,8 @@ def _run(
     from rich.table import Table
 
     from edl_jax import plots
+    from edl_jax.losses.artifact import ARTIFACT
     from edl_jax.losses.context import at_stages
-    from edl_jax.losses.learned import ARTIFACT
     from edl_jax.runs import checkpoint, tensorboard
     from edl_jax.runs.environment import environment
     from edl_jax.runs.history import count_failures, thinned

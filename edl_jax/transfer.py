@@ -123,8 +123,9 @@ def command(args: list[str] | None = None) -> None:
         return
     settle(config.model)
 
+    from edl_jax.losses.artifact import NAMES
     from edl_jax.losses.handmade import LOSSES
-    from edl_jax.losses.learned import NAMES, resolve_loss
+    from edl_jax.losses.loading import resolve_loss
     from edl_jax.training.comparison import require_fit
     from edl_jax.training.sources import FOLDER, is_path, load
     from edl_jax.training.tuning import require_room

@@ -22,7 +22,7 @@ from edl_jax import plots
 from edl_jax.config import MixtureConfig
 from edl_jax.losses.base import every_label, log_softmax
 from edl_jax.losses.context import at_stages
-from edl_jax.losses.learned import resolve_loss
+from edl_jax.losses.loading import resolve_loss
 from edl_jax.objective.properties import PROPERTY_TITLES, measure_properties, profile_logits
 from edl_jax.objective.ranking import rank_agreement, severities
 from edl_jax.objective.synthetic import sample_pairs

@@ -8,7 +8,7 @@ import pytest
 
 from edl_jax.errors import EdlError
 from edl_jax.files import atomic_write, distinct_names, read_json, write_json
-from edl_jax.losses.learned import load_loss, resolve_loss
+from edl_jax.losses.loading import load_loss, resolve_loss
 
 
 def contents(directory):

@@ -24,7 +24,8 @@ from benchmarks.accelerator.measure import Budget, compiled, product_flops, seco
 from benchmarks.common.results_file import Row
 from edl_jax.errors import EdlError
 from edl_jax.losses.base import Loss, as_pytree
-from edl_jax.losses.learned import LearnedLoss, resolve_loss
+from edl_jax.losses.learned import LearnedLoss
+from edl_jax.losses.loading import resolve_loss
 from edl_jax.training.data import Dataset
 from edl_jax.training.evaluation import Examples, evaluate
 from edl_jax.training.loop import epoch_order, run_steps

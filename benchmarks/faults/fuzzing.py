@@ -24,7 +24,8 @@ import numpy as np
 
 from edl_jax.errors import EdlError
 from edl_jax.losses import artifact
-from edl_jax.losses.learned import LearnedLoss, load_loss
+from edl_jax.losses.learned import LearnedLoss
+from edl_jax.losses.loading import load_learned_loss
 from edl_jax.runs import arrays, checkpoint
 
 Arrays = dict[str, np.ndarray]
@@ -183,7 +184,7 @@ def artifacts(sound: Path, work: Path, number: int, seed: int = 0) -> Counter[st
         mutated = mutate(rng, content) if i % 2 else mutate(rng, unpack(content), trap)
         path.write_bytes(mutated)
         try:
-            found = load_loss(path)
+            found = load_learned_loss(path)
         except EdlError as error:
             counts["refused" if str(path) in str(error) else "refused without its name"] += 1
         except Exception as error:

@@ -15,7 +15,7 @@ from benchmarks.common import timing
 from benchmarks.common.results_file import Row
 from benchmarks.training_step.config import TrainingStepConfig
 from edl_jax.losses.base import Loss
-from edl_jax.losses.learned import load_loss
+from edl_jax.losses.loading import load_loss
 from edl_jax.training.batches import batch_mesh, replicate, split_batch
 from edl_jax.training.config import TrainConfig
 from edl_jax.training.models import MODELS

@@ -29,7 +29,7 @@ def command(args: Sequence[str] | None = None) -> None:
     from benchmarks.transfer_losses.datasets import load_set
     from benchmarks.transfer_losses.peers import PEERS
     from benchmarks.transfer_losses.table import print_table
-    from edl_jax.losses.learned import resolve_loss
+    from edl_jax.losses.loading import resolve_loss
 
     for name in config.losses:  # what cannot be run shall say so before anything is
         if name not in PEERS:

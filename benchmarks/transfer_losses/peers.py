@@ -18,7 +18,8 @@ from scipy.special import logit
 
 from edl_jax.config import EvolutionConfig, ObjectiveConfig
 from edl_jax.errors import EdlError
-from edl_jax.losses.learned import LearnedLoss, load_loss, make_learned_loss, resolve_loss
+from edl_jax.losses.learned import LearnedLoss, make_learned_loss
+from edl_jax.losses.loading import load_learned_loss, resolve_loss
 from edl_jax.losses.networks import NetworkSpec, make_network
 from edl_jax.objective.fitness import make_objective
 from edl_jax.search.pipeline import evolve
@@ -83,7 +84,7 @@ def with_gate(threshold: float) -> LearnedLoss:
     No confidence passes 1, so that only the shape before the gate is left; and nearly every one
     passes 0.001, which leaves the shape behind it. 0.35 is the gate made by hand.
     """
-    loss = load_loss("edl-robust")
+    loss = load_learned_loss("edl-robust")
     opens = float(threshold < 1)
     gate = {
         "gate/weights": jnp.array([opens, 0.0, 0.0], jnp.float32),

@@ -18,8 +18,8 @@ from benchmarks.transfer_losses.summary import (
     noise_name,
 )
 from edl_jax import plots
+from edl_jax.losses.artifact import NAMES
 from edl_jax.losses.handmade import LOSSES
-from edl_jax.losses.learned import NAMES
 
 Style = dict[str, Any]
 

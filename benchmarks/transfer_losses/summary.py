@@ -8,8 +8,8 @@ import numpy as np
 
 from benchmarks.common.results_file import Row
 from benchmarks.transfer_losses.settings import PROBLEM, SETTING
+from edl_jax.losses.artifact import EARLIER, SHIPPED
 from edl_jax.losses.handmade import LOSSES
-from edl_jax.losses.learned import EARLIER, SHIPPED
 from edl_jax.statistics import bootstrap_interval
 
 REFERENCE = "cross_entropy"

@@ -26,7 +26,8 @@ from benchmarks.transfer_losses.summary import (
     shortened,
     summarise,
 )
-from edl_jax.losses.learned import NAMES, SHIPPED, load_loss
+from edl_jax.losses.artifact import NAMES, SHIPPED
+from edl_jax.losses.loading import load_learned_loss
 
 
 def headline(lines: Iterable[Line]) -> str:
@@ -170,7 +171,7 @@ def scales(lines: Sequence[Line]) -> str:
     reference = {place(x): x["learning_rate"] for x in members if x["loss"] == REFERENCE}
     for line in members:
         if line["loss"] in NAMES:
-            scale, rate = float(load_loss(line["loss"]).scale), line["learning_rate"]
+            scale, rate = float(load_learned_loss(line["loss"]).scale), line["learning_rate"]
             rows.append(
                 [
                     noise_name(line),

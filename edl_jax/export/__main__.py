@@ -97,7 +97,8 @@ def command(args: list[str] | None = None) -> None:
     config = cli.parse(ExportConfig, args, prog=PROG)
 
     from edl_jax.export import to_stablehlo, to_torch
-    from edl_jax.losses.learned import LearnedLoss, require_loss, resolve_loss
+    from edl_jax.losses.learned import LearnedLoss
+    from edl_jax.losses.loading import require_loss, resolve_loss
     from edl_jax.losses.networks import OwnNetworkSpec
 
     loss = resolve_loss(config.loss)

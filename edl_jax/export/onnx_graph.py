@@ -2,7 +2,7 @@
 
 Its inputs are ``logits``, float32 (batch, classes), and ``labels``: int64 class ids (batch), or
 float32 class weights (batch, classes). Its output is ``losses``, float32 (batch), unreduced. The
-steps are those of :mod:`edl_jax.export.torch_loss`: a network works on L labels of each example at
+steps are those of :mod:`edl_jax.torch.learned_loss`: a network works on L labels of each example at
 once, the one given, or, for class weights, every one. There is no gradient in it: what trains with
 ONNX graphs derives gradients itself. A loss that reads how far training has come takes it from the
 examples of the call.

@@ -10,7 +10,7 @@ from edl_jax.losses.learned import LearnedLoss
 def to_torch(loss: LearnedLoss, path: str | Path) -> None:
     """Write a learned loss as the PyTorch module ``path`` with its weights beside it, as .npz.
 
-    The module is a copy of :mod:`edl_jax.export.torch_loss`.
+    The module is a copy of :mod:`edl_jax.torch.learned_loss`.
 
     Raises:
       EdlError: a file cannot be written; none is left then.
@@ -27,7 +27,7 @@ def to_torch(loss: LearnedLoss, path: str | Path) -> None:
     loss.save(weights)
     try:
         with atomic_write(path) as file:
-            file.write(files("edl_jax.export").joinpath("torch_loss.py").read_bytes())
+            file.write(files("edl_jax").joinpath("torch", "learned_loss.py").read_bytes())
     except BaseException:
         weights.unlink()
         raise

@@ -1,6 +1,8 @@
 """What every loss is called with, in optax's convention, brought to one form."""
 
 import math
+from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -44,19 +46,46 @@ class Examples(NamedTuple):
         return jnp.where(known, jnp.where(counted, losses, 0), jnp.nan)
 
 
-def read_examples(
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["logits", "labels", "where"],
+    meta_fields=["axis"],
+)
+@dataclass(frozen=True)
+class Call:
+    """What a loss is called with, as arrays: a pytree, its axis static."""
+
+    logits: jax.Array
+    labels: jax.Array
+    where: jax.Array | None
+    axis: Axis
+
+
+def called_with(
     logits: ArrayLike, labels: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None
-) -> Examples:
-    """What a loss is called with, checked; the arguments are those of ``Handmade.__call__``.
+) -> Call:
+    """The arguments of ``Handmade.__call__``, whatever they are, as arrays.
 
     Raises:
-      EdlError: they do not fit each other.
+      EdlError: there is no such ``axis``.
+    """
+    logits, labels = jnp.asarray(logits), jnp.asarray(labels)
+    _axes(axis, logits.shape)
+    return Call(logits, labels, None if where is None else jnp.asarray(where, bool), axis)
 
-    >>> examples = read_examples(jnp.zeros((2, 3)), jnp.array([2, 255], "uint8"))
+
+def read_examples(called: Call) -> Examples:
+    """What a loss is called with, checked.
+
+    Raises:
+      EdlError: the arguments do not fit each other.
+
+    >>> labels = jnp.array([2, 255], "uint8")
+    >>> examples = read_examples(called_with(jnp.zeros((2, 3)), labels))
     >>> examples.ids, examples.valid
     (Array([2, 0], dtype=int32), Array([ True, False], dtype=bool))
     """
-    logits, labels = jnp.asarray(logits), jnp.asarray(labels)
+    logits, labels, where, axis = called.logits, called.labels, called.where, called.axis
     if not jnp.issubdtype(logits.dtype, jnp.floating):
         raise EdlError(f"logits of dtype {logits.dtype}: expected a floating dtype")
     axes = _axes(axis, logits.shape)
@@ -69,7 +98,7 @@ def read_examples(
         )
     present = logits != -jnp.inf
     if where is not None:
-        present &= _mask(jnp.asarray(where, bool), axis, axes, logits.shape)
+        present &= _mask(where, axis, axes, logits.shape)
     present = _classes_last(present, axes)
     logits = _classes_last(logits, axes)
     logits = logits.astype(jnp.float64 if logits.dtype == jnp.float64 else jnp.float32)

@@ -1,7 +1,8 @@
-"""The file format of a learned loss: an .npz of float32 arrays with a JSON spec inside.
+"""Where a learned loss is kept, and how: an .npz of float32 arrays with a JSON spec inside.
 
 The file is a zip archive with ``spec.json`` and one ``params/NAME.npy`` for each array. Nothing in
-it is executed or unpickled, and nothing is read before its size is known to be right.
+it is executed or unpickled, and nothing is read before its size is known to be right. Nothing here
+imports JAX.
 """
 
 import hashlib
@@ -15,14 +16,44 @@ from pathlib import Path
 import numpy as np
 
 from edl_jax.errors import EdlError, cannot, one_line
-from edl_jax.files import Json, atomic_write
+from edl_jax.files import Json, atomic_write, path_exists, user_path
 
+ARTIFACT = "loss.npz"
+SHIPPED = ("edl-base", "edl-robust")
+EARLIER = ("edl-base-1", "edl-robust-1")  # the first generation
+NAMES = (*SHIPPED, *EARLIER)
 FORMAT, FORMAT_VERSION = "edl_jax-loss", 1
 MAX_FILE_BYTES = 64 * 2**20
 _SPEC, _PREFIX, _SUFFIX = "spec.json", "params/", ".npy"
 _MAX_SPEC_BYTES = 2**20
+_SHIPPED = Path(__file__).with_name("shipped")
 # A fixed time stamp: the same loss gives the same bytes.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def locate(source: str | Path) -> Path:
+    """The file of a learned loss.
+
+    Args:
+      source: a shipped loss's name, the file's path, or a run directory of pretrain.
+
+    Raises:
+      EdlError: there is no such loss.
+
+    >>> locate("edl-base").name
+    'edl-base.npz'
+    """
+    if str(source) in NAMES:
+        return _SHIPPED / f"{source}.npz"
+    path = user_path(source)
+    if not path_exists(path):
+        raise EdlError(
+            f"{source}: no such loss; give one of {', '.join(NAMES)}, the path of an artifact, "
+            "or a run directory of pretrain"
+        )
+    if path.is_dir() and not (path / ARTIFACT).exists():
+        raise EdlError(f"{source}: this directory holds no {ARTIFACT}; is the run finished?")
+    return path / ARTIFACT if path.is_dir() else path
 
 
 def checksum(params: Mapping[str, np.ndarray]) -> str:

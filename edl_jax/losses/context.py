@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from edl_jax.losses.arguments import Examples, read_examples
+from edl_jax.losses.arguments import Call, Examples, called_with, read_examples
 from edl_jax.losses.base import Axis, Context, Loss
 
 # As numbers, since an array would start JAX at import.
@@ -68,7 +68,12 @@ def batch_context(
     >>> [round(float(x), 2) for x in context]
     [0.5, 0.5, 0.5]
     """
-    return examples_context(read_examples(logits, labels, axis, where))
+    return _context(called_with(logits, labels, axis, where))
+
+
+@jax.jit
+def _context(called: Call) -> Context:
+    return examples_context(read_examples(called))
 
 
 def examples_context(examples: Examples) -> Context:

@@ -28,7 +28,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from edl_jax.errors import EdlError, did_you_mean
-from edl_jax.losses.arguments import read_examples
+from edl_jax.losses.arguments import called_with, read_examples
 from edl_jax.losses.base import Axis, Context
 from edl_jax.losses.context import examples_context
 from edl_jax.losses.definitions import (
@@ -116,7 +116,7 @@ class Handmade:
         Raises:
           EdlError: the dtypes or shapes do not fit, or there is no such ``axis``.
         """
-        examples = read_examples(logits, labels, axis, where)
+        examples = read_examples(called_with(logits, labels, axis, where))
         centred, log_total, taking_part = _centre(examples.logits, examples.present)
         if self.reads_context and context is None:
             context = examples_context(examples)

@@ -1,10 +1,9 @@
-"""Learned losses, and how any loss is found by its name or path."""
+"""Learned losses: a frozen loss network, called like a cross-entropy."""
 
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +13,13 @@ import numpy as np
 from jax.tree_util import GetAttrKey, register_pytree_with_keys
 from jax.typing import ArrayLike
 
-from edl_jax import parts
-from edl_jax.errors import EdlError, OptionError, did_you_mean, one_line, require
-from edl_jax.files import Json, path_exists, user_path
+from edl_jax.files import Json
 from edl_jax.losses import artifact
-from edl_jax.losses.arguments import read_examples
-from edl_jax.losses.base import Axis, Context, FullLoss, every_label
+from edl_jax.losses.arguments import Call, called_with, read_examples
+from edl_jax.losses.base import Axis, Context, every_label
 from edl_jax.losses.context import examples_context
-from edl_jax.losses.handmade import LOSSES, variant
-from edl_jax.losses.networks import Maker, Network, NetworkSpec, Params, recorded_spec
+from edl_jax.losses.networks import NetworkSpec, Params
 from edl_jax.losses.scale import descent_scale
-from edl_jax.parts import is_own
-
-ARTIFACT = "loss.npz"
-SHIPPED = ("edl-base", "edl-robust")
-EARLIER = ("edl-base-1", "edl-robust-1")  # the first generation
-NAMES = (*SHIPPED, *EARLIER)
-MAX_WIDTH, MAX_CLASSES = 4096, 1_000_000
 
 
 @dataclass(frozen=True, eq=False)  # hashed by identity, so that jax.jit(loss) works
@@ -50,6 +39,7 @@ class LearnedLoss:
       spec: which network.
       provenance_json: how it was made, as JSON text.
 
+    >>> from edl_jax import load_loss
     >>> loss = load_loss("edl-base")
     >>> loss
     LearnedLoss(symmetric, width 16, 10 classes, preset base)
@@ -98,7 +88,10 @@ class LearnedLoss:
         Raises:
           EdlError: the arguments do not fit, or a concat loss got another number of classes.
         """
-        examples = read_examples(logits, labels, axis, where)
+        return _losses(self, called_with(logits, labels, axis, where), context)
+
+    def _uncompiled(self, called: Call, context: Context | None) -> jax.Array:
+        examples = read_examples(called)
         present = examples.present
         # A row without any class is a uniform one until its loss is masked, so that it is finite.
         absent = jnp.where(jnp.any(present, axis=-1, keepdims=True), -jnp.inf, 0.0)
@@ -170,114 +163,9 @@ def _unflatten(structure: _Structure, children: Iterable[Any]) -> LearnedLoss:
     return LearnedLoss(params, scale, structure.spec, structure.provenance_json)
 
 
+# A call outside of any jitted function is one program, not some hundred.
+_losses = jax.jit(LearnedLoss._uncompiled)
 register_pytree_with_keys(LearnedLoss, _flatten_with_keys, _unflatten, _flatten)
-
-
-def load_loss(source: str | Path, network: Network | Maker | None = None) -> LearnedLoss:
-    """Load a learned loss.
-
-    Args:
-      source: a shipped loss's name (``"edl-base"``), an artifact's path, or a run directory of
-        ``python -m edl_jax.pretrain``.
-      network: what the loss was evolved with, if it was a network of your own. By default that is
-        looked for in the file that the artifact names, which is run if it is in the current
-        directory or below it and has not changed.
-
-    Raises:
-      EdlError: there is no such loss, the file is not a sound learned loss, or its network is not
-        there.
-    """
-    if str(source) in NAMES:
-        with as_file(files("edl_jax.losses").joinpath("shipped", f"{source}.npz")) as path:
-            return _read(path, network)
-    path = user_path(source)
-    if not path_exists(path):
-        raise EdlError(
-            f"{source}: no such loss; give one of {', '.join(NAMES)}, the path of an artifact, "
-            "or a run directory of pretrain"
-        )
-    if path.is_dir() and not (path / ARTIFACT).exists():
-        raise EdlError(f"{source}: this directory holds no {ARTIFACT}; is the run finished?")
-    return _read(path / ARTIFACT if path.is_dir() else path, network)
-
-
-def _read(path: Path, network: Network | Maker | None) -> LearnedLoss:
-    params, content = artifact.read(path)
-    try:
-        spec = recorded_spec(content["network"], network)
-        scale, provenance = content["scale"], content["provenance"]
-        limits = {"width": (1, MAX_WIDTH), "num_classes": (2, MAX_CLASSES)}
-        for field, (low, high) in limits.items():
-            value = getattr(spec, field)
-            if type(value) is not int or not low <= value <= high:
-                raise EdlError(f"{field} {value!r} is not from {low} to {high:,}")
-        expected = jax.eval_shape(spec.build().init, jax.random.key(0))
-    except EdlError as error:
-        raise EdlError(f"{path}: {error}") from None
-    except (KeyError, TypeError) as error:
-        raise EdlError(f"{path}: its spec lacks or garbles {error}") from None
-    shapes = {name: array.shape for name, array in expected.items()}
-    if {name: array.shape for name, array in params.items()} != shapes:
-        raise EdlError(f"{path}: the arrays are not those of a {spec.name} network")
-    with np.errstate(over="ignore", under="ignore"):
-        finite = (
-            isinstance(scale, float) and np.isfinite(np.float32(scale)) and np.float32(scale) > 0
-        )
-    if not finite or not all(np.isfinite(array).all() for array in params.values()):
-        raise EdlError(f"{path}: a value in it is not finite, or the scale is not positive")
-    return LearnedLoss(
-        {name: jnp.asarray(array) for name, array in sorted(params.items())},
-        jnp.asarray(scale, jnp.float32),
-        spec,
-        json.dumps(provenance, sort_keys=True),
-    )
-
-
-def resolve_loss(source: str | Path) -> FullLoss:
-    """A hand-made loss by its name in :data:`LOSSES`, or whatever :func:`load_loss` takes.
-
-    A hand-made loss may be given constants: ``"gce:q=0.3"``; see :func:`variant`. One of your own,
-    ``path/to/file.py:NAME``, is a function ``(logits, integer labels) -> losses``.
-
-    Raises:
-      EdlError: there is no such loss.
-    """
-    if is_own(source):
-        return parts.load("loss", str(source))
-    if str(source) in LOSSES:
-        return LOSSES[str(source)]
-    if str(source).partition(":")[0] in LOSSES:
-        return variant(str(source))
-    if not path_exists(user_path(source)) and str(source) not in NAMES:
-        names = ", ".join((*NAMES, *LOSSES))
-        meant = did_you_mean(str(source), (*NAMES, *LOSSES))
-        raise EdlError(
-            f"loss {source}: expected one of {names}, the path of a learned loss, or "
-            f"FILE.py:NAME of your own{meant}"
-        )
-    return load_loss(source)
-
-
-def require_loss(name: str, loss: Any, num_classes: int) -> None:
-    """Raise :class:`EdlError` unless ``loss`` gives a value for each of some examples.
-
-    Args:
-      name: what errors call it.
-      loss: ``loss(logits, integer labels)``; it is traced, not run.
-      num_classes: of the logits.
-    """
-    logits = jax.ShapeDtypeStruct((6, num_classes), jnp.float32)
-    try:
-        given = jax.eval_shape(loss, logits, jax.ShapeDtypeStruct((6,), jnp.int32))
-    except EdlError:
-        raise
-    except Exception as error:
-        said = f"{type(error).__name__}: {one_line(error)}{parts.line_in_file(error, name)}"
-        expected = f"a function of logits (6, {num_classes}) and labels (6,) ({said})"
-        raise OptionError("loss", name, expected) from error
-    shape = getattr(given, "shape", None)
-    expected = f"a loss for each example, of shape (6,) for 6 of them, not {shape}"
-    require(shape == (6,), "loss", name, expected)
 
 
 def make_learned_loss(

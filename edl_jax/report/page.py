@@ -13,7 +13,8 @@ import plotly.offline
 from edl_jax.losses.base import Loss
 from edl_jax.losses.context import at_stages
 from edl_jax.losses.handmade import LOSSES
-from edl_jax.losses.learned import LearnedLoss, load_loss
+from edl_jax.losses.learned import LearnedLoss
+from edl_jax.losses.loading import load_learned_loss
 from edl_jax.objective.properties import PROPERTY_TITLES, measure_properties
 from edl_jax.report.chaos import diagnostics
 from edl_jax.report.figures import convergence, learning_curves
@@ -34,7 +35,7 @@ def render(runs: Sequence[Run]) -> str:
     """
     searches = [run for run in runs if isinstance(run, PretrainRun)]
     trainings = [run for run in runs if isinstance(run, TransferRun)]
-    losses = {run.name: load_loss(run.path) for run in searches}
+    losses = {run.name: load_learned_loss(run.path) for run in searches}
     title = runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
     body = [
         f"<header><h1>{escape(title)}</h1>",

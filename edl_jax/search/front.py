@@ -17,7 +17,8 @@ import numpy as np
 from edl_jax.config import RehearsalConfig
 from edl_jax.errors import cannot
 from edl_jax.files import write_json
-from edl_jax.losses.learned import ARTIFACT, LearnedLoss
+from edl_jax.losses.artifact import ARTIFACT
+from edl_jax.losses.learned import LearnedLoss
 from edl_jax.losses.networks import Params
 from edl_jax.objective.fitness import GAIN
 from edl_jax.runs.directory import FRONT

@@ -9,7 +9,7 @@ import jax
 from edl_jax import statistics
 from edl_jax.errors import require, require_int
 from edl_jax.losses.base import Loss
-from edl_jax.losses.learned import require_loss
+from edl_jax.losses.loading import require_loss
 from edl_jax.training.config import NoiseKind, TrainConfig, TrainOptions, require_seeds
 from edl_jax.training.data import Dataset
 from edl_jax.training.loop import EpochRow, Midway, TrainResult

@@ -16,7 +16,7 @@ from edl_jax import plots
 from edl_jax.errors import OptionError
 from edl_jax.losses import monotone
 from edl_jax.losses.base import Context
-from edl_jax.losses.learned import load_loss, resolve_loss
+from edl_jax.losses.loading import load_loss, resolve_loss
 from edl_jax.training.data import Dataset
 
 

@@ -5,7 +5,7 @@ import functools
 import pytest
 
 from edl_jax import analyze, cli
-from edl_jax.losses.learned import load_loss
+from edl_jax.losses.loading import load_loss
 from edl_jax.objective import certificates
 
 

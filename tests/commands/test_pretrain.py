@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edl_jax import cli, pretrain
-from edl_jax.losses.learned import load_loss
+from edl_jax.losses.loading import load_loss
 from edl_jax.losses.scale import descent_scale
 from edl_jax.objective.fitness import make_objective
 from edl_jax.runs.interrupts import Stopped

@@ -14,7 +14,8 @@ import pytest
 
 from edl_jax import cli, transfer
 from edl_jax.errors import EdlError
-from edl_jax.losses.learned import LearnedLoss, load_loss
+from edl_jax.losses.learned import LearnedLoss
+from edl_jax.losses.loading import load_loss
 from edl_jax.losses.networks import NetworkSpec
 from edl_jax.runs.checkpoint import Checkpoints
 from edl_jax.runs.interrupts import Stopped

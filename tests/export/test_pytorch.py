@@ -33,7 +33,7 @@ def torch():
 @pytest.fixture
 def in_torch(torch, tmp_path):
     """Makes the PyTorch module of a loss."""
-    from edl_jax.export.torch_loss import LearnedLoss
+    from edl_jax.torch.learned_loss import LearnedLoss
 
     def make(loss, **options):
         loss.save(tmp_path / "loss.npz")

@@ -15,10 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edl_jax.errors import EdlError
-from edl_jax.losses.arguments import read_examples
+from edl_jax.losses.arguments import called_with, read_examples
+from edl_jax.losses.artifact import SHIPPED
 from edl_jax.losses.base import Context
 from edl_jax.losses.handmade import LOSSES
-from edl_jax.losses.learned import SHIPPED, LearnedLoss, load_loss
+from edl_jax.losses.learned import LearnedLoss
+from edl_jax.losses.loading import load_loss
 from edl_jax.losses.networks import NetworkSpec
 
 NETWORKS = ("symmetric", "deepset", "concat", "taylor", "monotone")
@@ -63,7 +65,7 @@ def test_labels_of_any_integer_dtype_mean_themselves_with_any_number_of_classes(
         given = {0, 1, num_classes - 1, num_classes, int(limits.max), int(limits.min), -1}
         given = sorted(label for label in given if limits.min <= label <= limits.max)
         labels = jnp.asarray(given, dtype)
-        examples = read_examples(jnp.zeros((len(given), num_classes)), labels)
+        examples = read_examples(called_with(jnp.zeros((len(given), num_classes)), labels))
 
     expected = [0 <= label < num_classes for label in given]
     assert examples.valid.tolist() == expected

@@ -12,7 +12,8 @@ import pytest
 
 from edl_jax.errors import EdlError
 from edl_jax.losses import artifact
-from edl_jax.losses.learned import LearnedLoss, load_loss
+from edl_jax.losses.learned import LearnedLoss
+from edl_jax.losses.loading import load_loss
 from edl_jax.losses.networks import NetworkSpec
 
 SPEC = NetworkSpec("symmetric", 2, 3)

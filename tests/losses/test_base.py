@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edl_jax.losses.base import as_pytree, log_softmax
-from edl_jax.losses.learned import load_loss
+from edl_jax.losses.loading import load_loss
 
 
 @settings(deadline=None, max_examples=25)

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 import edl_jax
+from edl_jax.losses.artifact import EARLIER
 from edl_jax.losses.base import Context
 from edl_jax.losses.context import STAGES, at_stages, batch_context
 from edl_jax.losses.handmade import LOSSES, variant
-from edl_jax.losses.learned import EARLIER, LearnedLoss
+from edl_jax.losses.learned import LearnedLoss
 from edl_jax.losses.networks import NetworkSpec
 from tests.losses import references
 from tests.losses.examples import STATIC

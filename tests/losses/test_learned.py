@@ -10,16 +10,11 @@ import pytest
 
 import edl_jax
 from edl_jax.errors import EdlError
+from edl_jax.losses.artifact import EARLIER, SHIPPED
 from edl_jax.losses.base import Context, every_label
 from edl_jax.losses.handmade import LOSSES
-from edl_jax.losses.learned import (
-    EARLIER,
-    SHIPPED,
-    LearnedLoss,
-    load_loss,
-    make_learned_loss,
-    resolve_loss,
-)
+from edl_jax.losses.learned import LearnedLoss, make_learned_loss
+from edl_jax.losses.loading import load_loss, resolve_loss
 from edl_jax.losses.networks import NetworkSpec
 from edl_jax.losses.scale import descent_scale
 from tests.losses.examples import call, gradient
@@ -302,7 +297,7 @@ def test_a_loaded_monotone_loss_is_the_one_that_was_saved(tmp_path):
 
 def test_an_unknown_name_is_refused_with_what_would_do():
     with pytest.raises(
-        EdlError, match="no-such: no such loss; give one of edl-base, edl-robust, edl-base-1, "
+        EdlError, match="loss no-such: expected one of edl-base, edl-robust, edl-base-1, "
     ):
         load_loss("no-such")
     with pytest.raises(
@@ -374,3 +369,17 @@ def test_losses_lie_as_their_examples_do_on_an_explicit_mesh(name, form):
         losses = learned(name)(logits, labels)
 
     assert losses.sharding.spec == examples
+
+
+def test_every_listed_name_is_loaded():
+    from edl_jax import list_losses, load_loss
+
+    names = list_losses()
+    assert {"edl-base", "edl-robust", "cross_entropy", "nce_agce"} <= set(names)
+    assert len(set(names)) == len(names)
+    for name in names:
+        value = load_loss(name)(jnp.zeros(3), jnp.array(1))
+        assert np.isfinite(float(value))
+    assert load_loss("gce:q=0.3").name == "gce:q=0.3"
+    with pytest.raises(EdlError, match="did you mean cross_entropy"):
+        load_loss("cross-entropy")

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edl_jax.losses.learned import EARLIER, resolve_loss
+from edl_jax.losses.artifact import EARLIER
+from edl_jax.losses.loading import resolve_loss
 from tests.losses.examples import STATIC
 from tests.losses.references import REFERENCES, handmade_loss, network_loss
 

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
+from edl_jax.losses.artifact import NAMES
 from edl_jax.losses.base import Context
 from edl_jax.losses.context import STAGES
 from edl_jax.losses.handmade import LOSSES
-from edl_jax.losses.learned import NAMES, load_loss
+from edl_jax.losses.loading import load_loss
 from edl_jax.objective.properties import largest_rise, loss_profile
 from tests.losses import references
 from tests.losses.examples import call, gradient

@@ -7,7 +7,7 @@ import pytest
 
 from edl_jax.errors import EdlError
 from edl_jax.losses.handmade import LOSSES
-from edl_jax.losses.learned import resolve_loss
+from edl_jax.losses.loading import resolve_loss
 from tests.losses.examples import batch
 
 

@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from edl_jax.losses.learned import load_loss
+from edl_jax.losses.loading import load_loss
 from edl_jax.report import __main__ as report
 from edl_jax.report import page as report_page
 from edl_jax.runs.curves import short_name

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edl_jax.errors import OptionError
-from edl_jax.losses.learned import load_loss
+from edl_jax.losses.loading import load_loss
 from edl_jax.runs.options import ClusterOptions
 from tests.search.test_layout import OPTIONS, environment
 

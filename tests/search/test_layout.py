@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edl_jax.config import EvolutionConfig, ObjectiveConfig
-from edl_jax.losses.learned import load_loss
+from edl_jax.losses.loading import load_loss
 from edl_jax.search.engine import make_evolution
 from edl_jax.search.layout import CPU_BYTES, candidates_at_once, make_layout
 from edl_jax.startup import num_processors

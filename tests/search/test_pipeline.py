@@ -7,7 +7,7 @@ import pytest
 
 from edl_jax.config import EvolutionConfig
 from edl_jax.errors import EdlError, OptionError
-from edl_jax.losses.learned import load_loss
+from edl_jax.losses.loading import load_loss
 from edl_jax.objective.properties import largest_rise
 from edl_jax.search.pipeline import evolve
 
