@@ -9,7 +9,8 @@ from edl_jax.errors import EdlError, did_you_mean
 # name -> the module whose ``command`` it is, and what that does.
 COMMANDS = {
     "pretrain": ("edl_jax.pretrain", "evolve a loss on synthetic pairs, without any data"),
-    "transfer": ("edl_jax.transfer", "train image classifiers with losses and compare them"),
+    "transfer": ("edl_jax.transfer", "train classifiers with losses and compare them"),
+    "suspects": ("edl_jax.suspects.__main__", "rank training labels by how wrong they look"),
     "analyze": ("edl_jax.analyze", "print the properties of losses and draw their shapes"),
     "report": ("edl_jax.report.__main__", "write one HTML page about finished runs"),
     "export": ("edl_jax.export.__main__", "write a loss as StableHLO, PyTorch or ONNX"),

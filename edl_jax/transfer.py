@@ -127,23 +127,13 @@ def command(args: list[str] | None = None) -> None:
     from edl_jax.losses.handmade import LOSSES
     from edl_jax.losses.loading import resolve_loss
     from edl_jax.training.comparison import require_fit
-    from edl_jax.training.sources import FOLDER, is_path, load
     from edl_jax.training.tuning import require_room
 
     # Paths mean what they meant where the run was started, if there is still something there.
     start = working_dir(config.output_dir) if config.resume and config.output_dir else Path()
 
-    def located(path: str | Path) -> Path:
-        there = start / user_path(path)
-        return there if path_exists(there) else Path(path)
-
     def named(loss: str) -> bool:
         return loss in NAMES or loss.partition(":")[0] in LOSSES
-
-    def dataset_name() -> str:
-        kind = FOLDER if config.dataset.startswith(FOLDER) else ""
-        own = is_path(config.dataset)
-        return f"{kind}{located(config.dataset.removeprefix(kind))}" if own else config.dataset
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(relative_to(start))
@@ -154,11 +144,10 @@ def command(args: list[str] | None = None) -> None:
         pins = {name.partition(" ")[2]: sha256 for name, sha256 in sources.items()}
         stack.enter_context(pinned(pins))
         losses = {
-            name: resolve_loss(name if named(name) or is_own(name) else located(name))
+            name: resolve_loss(name if named(name) or is_own(name) else _located(start, name))
             for name in config.loss
         }
-        data_dir = config.data_dir and located(config.data_dir)
-        dataset = load(dataset_name(), data_dir, image_size=config.image_size)
+        dataset = read_dataset(config, start)
         num_train = require_fit(dataset, losses, config, train_size=config.train_size)
         if len(config.learning_rate) > 1:
             require_room(dataset, config, config.train_size)
@@ -173,6 +162,27 @@ def command(args: list[str] | None = None) -> None:
         stack.enter_context(run)
         stop = stack.enter_context(StopRequest())
         _run(config, losses, dataset, num_train, run, stop)
+
+
+def read_dataset(config: TransferConfig, start: Path) -> "Dataset":
+    """The data set of a run that was started in the directory ``start``.
+
+    Raises:
+      EdlError: it is not there, or cannot be used.
+    """
+    from edl_jax.training.sources import FOLDER, is_path, load
+
+    name = config.dataset
+    if is_path(name):
+        kind = FOLDER if name.startswith(FOLDER) else ""
+        name = f"{kind}{_located(start, name.removeprefix(kind))}"
+    data_dir = config.data_dir and _located(start, config.data_dir)
+    return load(name, data_dir, image_size=config.image_size)
+
+
+def _located(start: Path, path: str | Path) -> Path:
+    there = start / user_path(path)
+    return there if path_exists(there) else Path(path)
 
 
 def _run(

@@ -3,6 +3,7 @@
 What comes out of a run directory is text that anyone may have written: it reaches the page escaped.
 """
 
+import base64
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -19,7 +20,7 @@ from edl_jax.objective.properties import PROPERTY_TITLES, measure_properties
 from edl_jax.report.chaos import diagnostics
 from edl_jax.report.figures import convergence, learning_curves
 from edl_jax.report.html import Cards, as_text, table
-from edl_jax.report.runs import PretrainRun, Run, TransferRun
+from edl_jax.report.runs import PretrainRun, Run, SuspectLabels, TransferRun
 from edl_jax.report.shapes import profiles, surface
 from edl_jax.training import table as comparison_table
 from edl_jax.training.comparison import interval_note
@@ -91,9 +92,9 @@ def _what_search(run: PretrainRun) -> str:
 
 def _what_comparison(run: TransferRun) -> str:
     c = run.config
-    images = "all" if c.train_size is None else f"{c.train_size:,}"
+    number = "all" if c.train_size is None else f"{c.train_size:,}"
     return (
-        f"transfer: {c.model} on {images} images of {c.dataset}, {c.epochs:,} epochs, "
+        f"transfer: {c.model} on {number} examples of {c.dataset}, {c.epochs:,} epochs, "
         f"label noise {c.label_noise:g}, {len(c.loss)} losses × {len(c.seeds)} seeds"
     )
 
@@ -186,13 +187,39 @@ def _trainings(runs: Sequence[TransferRun], cards: Cards) -> Iterator[str]:
         rows = run.summary["rows"]
         lines = list(comparison_table.lines(rows))
         cells = [[line.loss, line.seed, *line.cells] for line in lines]
-        caption = f"{run.name}: test images after the last epoch"
+        caption = f"{run.name}: test examples after the last epoch"
         head = ["loss", "seed", *comparison_table.headings(rows)]
         strong = [line.seed == "mean" for line in lines]
         yield table(head, cells, caption, numbers=True, strong=strong)
         if len(run.config.loss) > 1:
             note = interval_note(len(run.config.seeds))
             yield f'<p class="soft">Differences are in points, paired by seed, {note}.</p>'
+        if run.suspects is not None:
+            yield from _suspects(run.name, run.suspects)
+
+
+def _suspects(name: str, found: SuspectLabels) -> Iterator[str]:
+    figures = found.figures
+    yield f"<h2>Suspect labels of {escape(name)}</h2>"
+    rows = [
+        ["training examples", f"{figures['num_examples']:,}"],
+        ["suspect labels", f"{figures['num_suspects']:,}"],
+        ["estimated noise rate", f"{figures['noise_rate']:.1%}"],
+    ]
+    rows += [
+        [label, f"{figures[key]:.1%}"]
+        for key, label in (
+            ("wrong", "labels made wrong by --label-noise"),
+            ("precision", "share of the suspect ones that are wrong"),
+            ("recall", "share of the wrong ones that are suspect"),
+        )
+        if isinstance(figures.get(key), float)
+    ]
+    yield table(["", "figure"], rows, "Where the network finds another class more probable")
+    if found.sheet:
+        source = f"data:image/png;base64,{base64.b64encode(found.sheet).decode()}"
+        said = "The most suspect pictures, each under its label and the suggested class"
+        yield f'<figure class="card wide"><img src="{source}" alt="{said}"></figure>'
 
 
 def _flat(content: Mapping[str, object], prefix: str = "") -> dict[str, object]:

@@ -11,7 +11,16 @@ from typing import ClassVar, TypeGuard
 from edl_jax import cli, pretrain, transfer
 from edl_jax.errors import EdlError, cannot
 from edl_jax.files import Json, distinct_names, path_exists, read_json
-from edl_jax.runs.directory import CONFIG, FRONT, METRICS, SOURCES, SUMMARY, WORKING_DIR
+from edl_jax.runs.directory import (
+    CONFIG,
+    FRONT,
+    METRICS,
+    SOURCES,
+    SUMMARY,
+    SUSPECTS,
+    SUSPECTS_SHEET,
+    WORKING_DIR,
+)
 from edl_jax.runs.history import Row, thinned
 from edl_jax.search.presets import PRESETS, PretrainConfig
 from edl_jax.transfer import TransferConfig
@@ -55,11 +64,25 @@ class PretrainRun(_Finished):
 
 
 @dataclass(frozen=True)
+class SuspectLabels:
+    """What ``python -m edl_jax.suspects`` has found in a run.
+
+    Attributes:
+      figures: what ``suspects.json`` holds.
+      sheet: the contact sheet, a PNG file; empty where there is none.
+    """
+
+    figures: Json
+    sheet: bytes
+
+
+@dataclass(frozen=True)
 class TransferRun(_Finished):
-    """A finished comparison of losses, and its configuration."""
+    """A finished comparison of losses, its configuration, and its suspect labels, if ranked."""
 
     command: ClassVar[str] = "transfer"
     config: TransferConfig
+    suspects: SuspectLabels | None = None
 
     @property
     def defaults(self) -> Json:
@@ -128,7 +151,28 @@ def _read_comparison(path: Path, content: Json) -> TransferRun:
     known = {"loss": config.loss, "seed": config.seeds}
     present = ("train_accuracy",)
     rows = _rows(path / METRICS, "epoch", config.epochs, present, known, "tuning_rate")
-    return TransferRun(path, path.name, _whole(path / METRICS, rows), summary, config)
+    history = _whole(path / METRICS, rows)
+    return TransferRun(path, path.name, history, summary, config, _suspects(path))
+
+
+def _suspects(path: Path) -> SuspectLabels | None:
+    if not path_exists(path / SUSPECTS):
+        return None
+    figures = read_json(path / SUSPECTS, _MOST_BYTES)
+    for name in ("num_examples", "num_suspects", "noise_rate"):
+        if not _is_number(figures.get(name)):
+            raise EdlError(f"{path / SUSPECTS}: expected a number {name}")
+    sheet = path / SUSPECTS_SHEET
+    if not path_exists(sheet):
+        return SuspectLabels(figures, b"")
+    try:
+        with open(sheet, "rb") as file:
+            content = file.read(_MOST_SUMMARY_BYTES)
+    except OSError as error:
+        raise cannot("read", sheet, error) from None
+    if not content.startswith(b"\x89PNG\r\n\x1a\n"):
+        raise EdlError(f"{sheet}: damaged, not a PNG file")
+    return SuspectLabels(figures, content)
 
 
 # --- the summary -------------------------------------------------------------------------------

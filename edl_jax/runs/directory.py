@@ -19,7 +19,9 @@ from edl_jax.files import Json, path_exists, read_json, write_json
 CONFIG, METRICS, SUMMARY = "config.json", "metrics.jsonl", "summary.json"
 MANIFEST, TENSORBOARD, REPORT = "checkpoint.json", "tensorboard", "report.html"
 FRONT, CLASSIFIERS = "front.json", "classifiers"
-RESULTS = ("loss.npz", FRONT, "convergence.png", "loss_shape.png", "learning_curves.png", REPORT)
+SUSPECTS, SUSPECTS_TABLE, SUSPECTS_SHEET = "suspects.json", "suspects.csv", "suspects.png"
+_PICTURES = ("convergence.png", "loss_shape.png", "learning_curves.png")
+RESULTS = ("loss.npz", FRONT, REPORT, *_PICTURES, SUSPECTS, SUSPECTS_TABLE, SUSPECTS_SHEET)
 WORKING_DIR, SOURCES = "working_dir", "sources"
 _COMMANDS = ("pretrain", "transfer")
 _NEW = "a directory that does not hold a run yet"

@@ -69,7 +69,7 @@ def load(
     with quiet_logs(), contextlib.redirect_stdout(io.StringIO()):
         train, test = _open_splits(name, data_dir)
         info = train.dataset_info
-        shape, num_classes = _check_features(name, info.features)
+        shape, class_names = _check_features(name, info.features)
         version = info.full_name.replace("/", "-")
         file_name = f"{version}-{_fingerprint(Path(info.data_dir))}.npz"
         kept = cache_dir or startup.cache_dir()
@@ -78,7 +78,7 @@ def load(
             arrays = (*_decode(name, train, shape), *_decode(name, test, shape))
             if kept:
                 _write_cache(Path(kept) / file_name, arrays)
-    return Dataset(name, num_classes, *arrays)
+    return Dataset(name, len(class_names), *arrays, class_names=class_names)
 
 
 def _open_splits(name: str, data_dir: Path | None) -> tuple[_Source, _Source]:
@@ -112,7 +112,7 @@ def _open_splits(name: str, data_dir: Path | None) -> tuple[_Source, _Source]:
 
 def _check_features(
     name: str, features: tfds.features.FeaturesDict
-) -> tuple[tuple[int, int, int], int]:
+) -> tuple[tuple[int, int, int], tuple[str, ...]]:
     known = dict(features.items())
     image, label = known.get("image"), known.get("label")
     shape: Any = getattr(image, "shape", ())
@@ -123,7 +123,7 @@ def _check_features(
             f"dataset {name}: expected a feature image, uint8 and of one size, and a feature "
             "label with a number of classes"
         )
-    return shape, num_classes
+    return shape, tuple(known["label"].names)
 
 
 def _decode(

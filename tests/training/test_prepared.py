@@ -136,6 +136,11 @@ def test_a_set_of_another_kind_is_refused(features):
 
 def test_a_data_set_without_labels_is_refused(toy_data_dir, tmp_path, monkeypatch):
     decode = prepared._decode
-    monkeypatch.setattr(prepared, "_decode", lambda *a: (decode(*a)[0], -np.ones(50, np.int32)))
+
+    def unlabelled(*args):
+        images, labels = decode(*args)
+        return images, np.full_like(labels, -1)
+
+    monkeypatch.setattr(prepared, "_decode", unlabelled)
     with pytest.raises(EdlError, match="train labels run from -1 to -1: expected 0 to 2"):
         load("toy_colours", toy_data_dir, tmp_path)
