@@ -7,7 +7,7 @@ from edl_jax.training.data import Dataset
 NAME = "synthetic"
 _CLASSES, _PATTERNS, _SIDE, _WAVES = 10, 4, 16, 5
 _SIZES = 8000, 2000
-_CONTRAST, _NOISE, _MOST_SHIFT = 30.0, 45.0, 2
+_CONTRAST, _NOISE, _MOST_SHIFT = 30.0, 30.0, 2
 
 
 def synthetic(seed: int = 0) -> Dataset:
