@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from edl_jax.errors import EdlError
 
@@ -43,3 +44,35 @@ def with_blocks(text: str, blocks: Mapping[str, str]) -> str:
     for name, block in blocks.items():
         text = between_marks(text, name, block)
     return text
+
+
+def folded(title: str, block: str) -> str:
+    """``block`` under a line that unfolds it.
+
+    >>> print(folded("all losses", "| a |"))
+    <details markdown="1"><summary>all losses</summary>
+    <BLANKLINE>
+    | a |
+    <BLANKLINE>
+    </details>
+    """
+    return f'<details markdown="1"><summary>{title}</summary>\n\n{block}\n\n</details>'
+
+
+def made_by(content: Mapping[str, Any], benchmark: str, packages: Sequence[str]) -> str:
+    """A sentence that says which code, versions and machine made the rows of a results file.
+
+    Args:
+      content: of the file.
+      benchmark: its name.
+      packages: whose versions are named.
+    """
+    commits = dict.fromkeys(row["commit"][:7] for row in content["rows"] if row["commit"])
+    environment = content["meta"]["environment"]
+    versions = ", ".join(f"{name} {environment[name]}" for name in packages)
+    return folded(
+        f"Made from <code>benchmarks/results/{benchmark}.json</code>, with {versions} on "
+        f"{environment['device']}",
+        f"`python -m benchmarks.{benchmark}` made the rows, at the commits {', '.join(commits)}; "
+        f"`python -m benchmarks.{benchmark}.table` makes the tables and pictures of them.",
+    )

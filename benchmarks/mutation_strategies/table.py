@@ -1,7 +1,7 @@
 """The tables of ``mutation_strategies``, made from its results file alone.
 
-``python -m benchmarks.mutation_strategies.table`` puts the short table into the README, writes
-``docs/mutation_strategies.md`` with every operator, and draws ``docs/mutation_intervals.png`` and
+``python -m benchmarks.mutation_strategies.table`` puts them between the marks of
+``docs/mutation_strategies.md``, and draws ``docs/mutation_intervals.png`` and
 ``docs/mutation_ecdf.png``.
 """
 
@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common.pages import DOCS, README, between_marks, markdown_table
+from benchmarks.common.pages import DOCS, folded, made_by, markdown_table, with_blocks
 from benchmarks.common.results_file import committed, read_results
 from benchmarks.mutation_strategies.plot import draw_ecdf, draw_intervals
 from benchmarks.mutation_strategies.summary import Line, shortened, summarise
+
+PAGE = DOCS / "mutation_strategies.md"
 
 
 def markdown(lines: Sequence[Line]) -> str:
@@ -57,35 +59,18 @@ def markdown(lines: Sequence[Line]) -> str:
     return markdown_table(headings, rows)
 
 
-def page(content: dict[str, Any], lines: Sequence[Line]) -> str:
-    """The whole of ``docs/mutation_strategies.md``."""
-    commits = dict.fromkeys(row["commit"][:7] for row in content["rows"] if row["commit"])
-    versions = content["meta"]["environment"]
-    return f"""# Mutation strategies
-
-Made by `python -m benchmarks.mutation_strategies.table` from
-`benchmarks/results/mutation_strategies.json`, whose rows come from
-`python -m benchmarks.mutation_strategies` at commit {", ".join(commits)}
-with jax {versions["jax"]} and evosax {versions["evosax"]} on {versions["device"]}.
-
-Every search has the same number of evaluations, and every operator its own step size, chosen on
-other seeds. *Generations to target*: geometric mean over the seeds; the target is what Gaussian
-mutation reaches, in the median and at the step size for which that is lowest, after half of its
-generations, and a run that never reaches it counts as if it had at its end. *Final
-score*: interquartile mean over the seeds, of the share of discordant pairs among fresh held-out
-pairs, or of the distance to a function's minimal value. *Difference*: interquartile mean of the
-paired differences to Gaussian mutation, in points, or in powers of ten for functions. Intervals
-are 95 %, from resampled seeds; *p* is Wilcoxon's signed-rank test of these differences,
-Holm-corrected over the operators of a problem. *Stagnated*: runs that end above the target without
-progress in their last quarter. An operator's name says where chaos acts; *iid* and *shuffled* keep
-its law without its order.
-
-![Generations to target, relative to Gaussian mutation](mutation_intervals.png)
-
-![Share of runs that have reached the target](mutation_ecdf.png)
-
-{markdown(lines)}
-"""
+def blocks(content: dict[str, Any], lines: Sequence[Line]) -> dict[str, str]:
+    """What stands between the marks of ``docs/mutation_strategies.md``, by their names."""
+    problems = dict.fromkeys(line["problem"] for line in lines)
+    every = (
+        folded(problem, markdown([line for line in lines if line["problem"] == problem]))
+        for problem in problems
+    )
+    return {
+        "made_by": made_by(content, "mutation_strategies", ("jax", "evosax")),
+        "mutation_strategies": markdown(shortened(lines)),
+        "all_operators": "\n\n".join(every),
+    }
 
 
 def print_table(path: Path) -> None:
@@ -97,9 +82,7 @@ def main() -> None:
     """Make everything anew from the committed results."""
     content = committed("mutation_strategies")
     lines = summarise(content["rows"])
-    block = markdown(shortened(lines))
-    README.write_text(between_marks(README.read_text(), "mutation_strategies", block))
-    (DOCS / "mutation_strategies.md").write_text(page(content, lines))
+    PAGE.write_text(with_blocks(PAGE.read_text(), blocks(content, lines)))
     draw_intervals(lines, DOCS / "mutation_intervals.png")
     draw_ecdf(lines, DOCS / "mutation_ecdf.png")
 

@@ -1,7 +1,8 @@
 """The tables of ``transfer_losses``, made from its results file alone.
 
-``python -m benchmarks.transfer_losses.table`` puts two short tables into the README, between marks,
-writes ``docs/transfer_losses.md`` with every loss, and draws the pictures of both.
+``python -m benchmarks.transfer_losses.table`` puts them between the marks of
+``docs/transfer_losses.md``, the shortest on the README and the site's first page, and draws the
+pictures.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common.pages import DOCS, README, markdown_table, with_blocks
+from benchmarks.common.pages import (
+    DOCS,
+    README,
+    between_marks,
+    folded,
+    made_by,
+    markdown_table,
+    with_blocks,
+)
 from benchmarks.common.results_file import committed, read_results
 from benchmarks.transfer_losses import ablation
 from benchmarks.transfer_losses.plot import draw_differences, draw_noise
@@ -22,36 +31,53 @@ from benchmarks.transfer_losses.summary import (
     most_compared,
     noise_name,
     place,
-    problem_name,
     shortened,
     summarise,
 )
 from edl_jax.losses.artifact import NAMES, SHIPPED
 from edl_jax.losses.loading import load_learned_loss
 
+PAGE, HOME_PAGES = DOCS / "transfer_losses.md", (README, DOCS / "index.md")
+
 
 def headline(lines: Iterable[Line]) -> str:
-    """Test accuracies with the MLP at a glance: a row a loss, a column a question."""
-    columns = {(0.0, "aware"): "clean labels", (0.4, "unaware"): "40 % noise, usual rate"}
-    columns[0.4, "aware"] = "40 % noise, rate tuned for it"
+    """Accuracy and calibration with the MLP at a glance: a row a loss."""
+    cells = {(0.0, "aware"): "clean", (0.4, "unaware"): "usual rate", (0.4, "aware"): "noise"}
     members = [
         line
         for line in most_compared(lines)
-        if line["noise_kind"] == "symmetric" and (line["label_noise"], line["protocol"]) in columns
+        if line["noise_kind"] == "symmetric" and (line["label_noise"], line["protocol"]) in cells
     ]
     shown = dict.fromkeys(line["loss"] for line in shortened(members))
-    found = {(x["loss"], x["label_noise"], x["protocol"]): x["test_accuracy"] for x in members}
+    found = {(x["loss"], x["label_noise"], x["protocol"]): x for x in members}
+    headings = [
+        "loss",
+        "clean labels: accuracy (%)",
+        "ECE",
+        "NLL",
+        "40 % noise, usual rate: accuracy (%)",
+        "40 % noise, rate tuned for it: accuracy (%)",
+        "ECE",
+        "NLL",
+    ]
     rows = []
     for loss in shown:
-        cells = [found.get((loss, *column)) for column in columns]
-        rows.append([f"`{loss}`", *("" if x is None else f"{100 * x:.1f}" for x in cells)])
-    return markdown_table(["test accuracy (%)", *columns.values()], rows)
+        clean, usual, tuned = (found.get((loss, *cell)) for cell in cells)
+        rows.append([f"`{loss}`", *_figures(clean), _figures(usual)[0], *_figures(tuned)])
+    return markdown_table(headings, rows)
+
+
+def _figures(line: Line | None) -> list[str]:
+    """Accuracy in %, ECE and NLL; empty where they are not known."""
+    if line is None:
+        return ["", "", ""]
+    accuracy = f"{100 * line['test_accuracy']:.1f}"
+    return [accuracy, *("" if line[f] is None else f"{line[f]:.2f}" for f in ("ece", "nll"))]
 
 
 def overview(lines: Sequence[Line]) -> str:
-    """Cross-entropy, the shipped losses and the best hand-made loss: a row for each comparison."""
+    """Cross-entropy, the shipped losses and the best hand-made loss: a table for each problem."""
     headings = [
-        "problem",
         "label noise",
         "rate chosen",
         "cross-entropy (CE, %)",
@@ -59,23 +85,24 @@ def overview(lines: Sequence[Line]) -> str:
         "best hand-made − CE",
         "`edl-robust` − best hand-made",
     ]
-    rows = []
+    out = []
     for problem, members in by_problem(lines):
-        title = problem
+        rows = []
         for cell in by_cell(members):
             of = {line["loss"]: line for line in cell}
             reference = of.get(REFERENCE)
-            if reference is None:  # an ablation, which is on the page
+            if reference is None:  # an ablation, which has a table of its own
                 continue
             best = of.get(cell[0]["best"])
-            cells = [title, noise_name(cell[0]), protocol_name(cell[0])]
+            cells = [noise_name(cell[0]), protocol_name(cell[0])]
             cells.append(f"{100 * reference['test_accuracy']:.2f}")
             cells += [_less(of.get(name), "difference") for name in SHIPPED]
             cells.append(f"`{best['loss']}` {_less(best, 'difference')}" if best else "")
             cells.append(_less(of.get("edl-robust"), "from_best"))
             rows.append(cells)
-            title = ""
-    return markdown_table(headings, rows)
+        if rows:
+            out.append(f"**{problem}**\n\n{markdown_table(headings, rows)}")
+    return "\n\n".join(out)
 
 
 def markdown(lines: Sequence[Line]) -> str:
@@ -108,7 +135,7 @@ def markdown(lines: Sequence[Line]) -> str:
                 f"{line['num_seeds']}",
             ]
             rows.append(cells)
-        out.append(f"### {problem}\n\n{markdown_table(headings, rows)}")
+        out.append(folded(problem, markdown_table(headings, rows)))
     return "\n\n".join(out)
 
 
@@ -152,7 +179,7 @@ def spread(lines: Sequence[Line]) -> str:
                         f"{len(grid)}",
                     ]
                 )
-        out.append(f"### {problem}: learning rates\n\n{markdown_table(headings, rows)}")
+        out.append(folded(problem, markdown_table(headings, rows)))
     return "\n\n".join(out)
 
 
@@ -185,56 +212,16 @@ def scales(lines: Sequence[Line]) -> str:
     return markdown_table(headings, rows)
 
 
-def page(content: dict[str, Any], lines: Sequence[Line]) -> str:
-    """The whole of ``docs/transfer_losses.md``."""
-    commits = dict.fromkeys(row["commit"][:7] for row in content["rows"] if row["commit"])
-    versions = content["meta"]["environment"]
-    mlp = problem_name(most_compared(lines)[0])
-    return f"""# Transfer of losses
-
-Made by `python -m benchmarks.transfer_losses.table` from `benchmarks/results/transfer_losses.json`,
-whose rows come from `python -m benchmarks.transfer_losses` at commits
-{", ".join(commits)}
-with jax {versions["jax"]}, flax {versions["flax"]} and optax {versions["optax"]} on
-{versions["device"]}.
-Differences are in points of test accuracy at the end of training, paired by seed, with a 95 %
-bootstrap interval. *aware*: the learning rate is chosen on held-out training images with the same
-noise; *unaware*: on clean ones, then used under noise. Asymmetric noise turns a class into one
-fixed other class.
-
-Sizes are such that two processor cores need some hours. With the MLP a run takes seconds, so each
-loss shown is run there at every learning rate. With a ResNet a run takes minutes; the cells are
-those that say when a robust loss helps: many images and few epochs, so that noise cannot be
-learned, and few images and many epochs, so that all of it can (accuracies on noisy training
-labels are below; with 40 % of the labels replaced by one of ten classes drawn at random, a
-network that knows every right label and no wrong one is at 64 %).
-
-![Points above cross-entropy](transfer_losses.png)
-
-## Test accuracy
-
-{markdown(lines)}
-
-## What the parts of edl-robust are worth
-
-`edl-robust` less the same two shapes with another gate, and less the first generation, each at its
-own learning rate: above 0, what `edl-robust` has is worth it.
-
-{ablation.table(content["rows"])}
-
-## How much the learning rate matters
-
-Held-out images carry the same noise as the training images.
-
-{spread(lines)}
-
-## What the scale does
-
-Without weight decay, training with c L at learning rate r is training with L at c r, so the best
-rate of the unscaled network follows from that of the shipped loss. Here: {mlp}.
-
-{scales(lines)}
-"""
+def blocks(content: dict[str, Any], lines: Sequence[Line]) -> dict[str, str]:
+    """What stands between the marks of ``docs/transfer_losses.md``, by their names."""
+    return {
+        "made_by": made_by(content, "transfer_losses", ("jax", "flax", "optax")),
+        "transfer_losses": overview(lines),
+        "all_losses": markdown(lines),
+        "ablation": ablation.table(content["rows"]),
+        "rates": spread(lines),
+        "scales": scales(lines),
+    }
 
 
 def print_table(path: Path) -> None:
@@ -246,9 +233,9 @@ def main() -> None:
     """Make everything anew from the committed results."""
     content = committed("transfer_losses")
     lines = summarise(content["rows"])
-    tables = {"headline": headline(lines), "transfer_losses": overview(lines)}
-    README.write_text(with_blocks(README.read_text(), tables))
-    (DOCS / "transfer_losses.md").write_text(page(content, lines))
+    PAGE.write_text(with_blocks(PAGE.read_text(), blocks(content, lines)))
+    for page in HOME_PAGES:
+        page.write_text(between_marks(page.read_text(), "headline", headline(lines)))
     draw_noise(lines, DOCS / "transfer_noise.png")
     draw_differences(lines, DOCS / "transfer_losses.png")
 

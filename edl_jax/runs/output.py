@@ -22,7 +22,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 
 from edl_jax.errors import one_line
 
@@ -55,9 +55,13 @@ class _Rate(ProgressColumn):
 
 
 def progress_bar(unit: str) -> Progress:
-    """A rich progress bar with a description, a rate in ``unit``, and the time left."""
-    columns = (BarColumn(20), MofNCompleteColumn(), _Rate(unit), TimeRemainingColumn())
-    text = TextColumn("{task.description}", markup=False)
+    """A rich progress bar with a description, a rate in ``unit``, and the time left.
+
+    It takes one line: where that is too short, the description is.
+    """
+    columns = (BarColumn(10), MofNCompleteColumn(), _Rate(unit), TimeRemainingColumn())
+    shortened = Column(no_wrap=True, overflow="ellipsis", ratio=1)
+    text = TextColumn("{task.description}", markup=False, table_column=shortened)
     return Progress(*columns, text, console=_console())
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from rich.console import Console
 from rich.table import Table
 
 from edl_jax import cli
@@ -46,7 +47,14 @@ def test_no_name_is_read_as_markup(name, capsys):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_comparison_shows_the_names_of_losses_as_they_are(name, capsys):
-    row = {"loss": name, "seed": 0, "test_accuracy": 0.5, "nll": 1.0, "ece": 0.1}
+    row = {
+        "loss": name,
+        "seed": 0,
+        "learning_rate": 0.1,
+        "test_accuracy": 0.5,
+        "nll": 1.0,
+        "ece": 0.1,
+    }
     output.show(table.table([row, {**row, "loss": "other"}]))
 
     assert f" {name} " in capsys.readouterr().out
@@ -90,6 +98,7 @@ def test_a_table_in_a_narrow_terminal_keeps_every_digit(monkeypatch, capsys):
 COMMAND = """
 import sys
 from pathlib import Path
+from rich.console import Console
 from rich.table import Table
 from edl_jax import cli
 from edl_jax.runs import output
@@ -168,3 +177,17 @@ def test_the_streams_are_as_before_afterwards(capsys):
         cli.main(lambda: sys.exit(3))
 
     assert (sys.stdout, sys.stderr) == before
+
+
+def test_a_progress_bar_fits_a_terminal_of_80_columns(monkeypatch):
+    screen = io.StringIO()
+    console = Console(file=screen, width=80, force_terminal=True, color_system=None)
+    monkeypatch.setattr(output, "_console", lambda: console)
+    with output.progress_bar("examples/s") as progress:
+        text = "edl-robust-of-a-long-name, tuning rate 0.03, epoch 12"
+        task = progress.add_task(text, total=12_288_000)
+        progress.update(task, completed=12_000_000)
+        shown = progress.get_renderable()
+    lines = console.render_lines(shown, console.options)
+    assert len(lines) == 1 and sum(len(part.text) for part in lines[0]) <= 80
+    assert "edl-robust" in "".join(part.text for part in lines[0])
