@@ -133,15 +133,15 @@ def simplex(losses: Mapping[str, Loss], path: str | Path) -> None:
     grid = [(i, j, steps - i - j) for i in range(steps + 1) for j in range(steps + 1 - i)]
     p = (jnp.array(grid, jnp.float32) + 0.02) / (steps + 0.06)
     x, y = p[:, 1] + 0.5 * p[:, 2], p[:, 2] * 3**0.5 / 2
-    columns = min(4, len(losses))
+    columns = min(3, len(losses))
     rows = -(-len(losses) // columns)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(2.7 * columns, 2.6 * rows))
+        figure = Figure(figsize=(3.2 * columns, 2.9 * rows))
         axes = figure.subplots(rows, columns, squeeze=False)
         for axis in axes.flat:
             axis.axis("off")
         for axis, (name, loss) in zip(axes.flat, losses.items(), strict=False):
-            axis.set_title(_shown(name), fontsize=10)
+            axis.set_title(_shown(name), fontsize=12)
             axis.set_aspect("equal")
             try:
                 values = jax.jit(loss)(jnp.log(p), jnp.zeros(len(p), jnp.int32))
@@ -150,8 +150,8 @@ def simplex(losses: Mapping[str, Loss], path: str | Path) -> None:
                 continue
             contours = axis.tricontourf(x, y, values - values.min(), levels=16, cmap="viridis")
             axis.plot([0, 1, 0.5, 0], [0, 0, 3**0.5 / 2, 0], color="0.3", linewidth=0.8)
-            axis.text(-0.03, -0.04, "true class", fontsize=7, va="top")
-            figure.colorbar(contours, ax=axis, shrink=0.7).ax.tick_params(labelsize=7)
+            axis.text(-0.03, -0.04, "true class", fontsize=10, va="top")
+            figure.colorbar(contours, ax=axis, shrink=0.7).ax.tick_params(labelsize=9)
         save(figure, path)
 
 

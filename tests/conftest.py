@@ -128,7 +128,6 @@ SLOW = (
 COMPILED_QUICKLY = (
     "tests/benchmarks/",
     "tests/commands/",
-    "tests/docs/test_commands.py",
     "tests/losses/test_arguments.py",
     "tests/objective/test_gains.py",
     "tests/objective/test_students.py",

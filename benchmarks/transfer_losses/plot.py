@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -15,7 +14,6 @@ from benchmarks.transfer_losses.summary import (
     by_cell,
     by_problem,
     most_compared,
-    noise_name,
 )
 from edl_jax import plots
 from edl_jax.losses.artifact import NAMES
@@ -30,6 +28,12 @@ HIGHLIGHTED: dict[str, Style] = {
     "edl-robust-1": {"color": "tab:orange", "linestyle": ":"},
 }
 OTHER: Style = {"color": "0.75", "linewidth": 1, "markersize": 3, "zorder": 1}
+_ORDER = (*NAMES, *(name for name in LOSSES if name not in (REFERENCE, "gate")))
+COLUMNS = {
+    "clean": "clean labels",
+    "unaware": "noise, usual rate",
+    "aware": "noise, rate chosen for it",
+}
 PROTOCOLS = {"unaware": "rate chosen on clean labels", "aware": "rate chosen for the noise"}
 
 
@@ -75,53 +79,61 @@ def _over_noise(
 
 
 def draw_differences(lines: Sequence[Line], path: Path) -> None:
-    """Draw the differences to cross-entropy: a row for each label noise, a column a protocol."""
-    rows: dict[tuple[str, str], dict[str, list[Line]]] = {}
+    """Draw the differences to cross-entropy: a row for each problem, a column a question.
+
+    All panels share the scale of the differences, and those of a row the losses. Variants of
+    edl-robust, and losses drawn or evolved on the spot, are in the tables alone.
+    """
+    rows: dict[tuple[str, bool], dict[str, list[Line]]] = {}
     for problem, members in by_problem(lines):
         for cell in by_cell(members):
-            shown = [x for x in cell if x["interval"] is not None and x["loss"] != REFERENCE]
+            shown = [x for x in cell if x["interval"] is not None and x["loss"] in _ORDER]
             if shown:
-                protocol = cell[0]["protocol"] if cell[0]["label_noise"] else "unaware"
-                rows.setdefault((problem, noise_name(cell[0])), {})[protocol] = shown
-    tallest = [max(map(len, panels.values())) for panels in rows.values()]
-    with matplotlib.rc_context(plots.STYLE):
-        figure = Figure(figsize=(8.5, 1.1 * len(rows) + 0.19 * sum(tallest)))
-        heights = [size + 1 for size in tallest]
-        axes = figure.subplots(len(rows), 2, height_ratios=heights, squeeze=False)
-        previous = ""
-        for pair, ((problem, noise), panels) in zip(axes, rows.items(), strict=True):
-            for axis, protocol in zip(pair, PROTOCOLS, strict=True):
-                if protocol in panels:
-                    _panel(axis, panels[protocol])
-                    noisy = panels[protocol][0]["label_noise"]
-                    axis.set_title(PROTOCOLS[protocol] if noisy else "", fontsize=9, loc="right")
-                else:
-                    axis.axis("off")
-            heading = "" if problem == previous else f"{problem}\n\n"
-            pair[0].set_title(f"{heading}label noise {noise}", fontsize=9, loc="left")
-            previous = problem
-        figure.supxlabel("points of test accuracy above cross-entropy (asinh scale)", fontsize=9)
+                kind = shown[0]["noise_kind"] == "asymmetric"
+                column = shown[0]["protocol"] if shown[0]["label_noise"] else "clean"
+                rows.setdefault((problem, kind), {}).setdefault(column, []).extend(shown)
+    names = [
+        [name for name in _ORDER if any(x["loss"] == name for ls in row.values() for x in ls)]
+        for row in rows.values()
+    ]
+    with matplotlib.rc_context(plots.STYLE | {"font.size": 11}):
+        figure = Figure(figsize=(11, 1.2 * len(rows) + 0.26 * sum(map(len, names))))
+        axes = figure.subplots(
+            len(rows), 3, height_ratios=[len(x) + 1 for x in names], squeeze=False, sharex=True
+        )
+        for place, ((problem, other), panels) in enumerate(rows.items()):
+            for column, axis in zip(COLUMNS, axes[place], strict=True):
+                _panel(axis, panels.get(column, []), names[place], column == "clean")
+                if place == 0:
+                    axis.annotate(
+                        COLUMNS[column],
+                        (0.5, 1.0),
+                        (0, 24),
+                        xycoords="axes fraction",
+                        textcoords="offset points",
+                        ha="center",
+                        fontweight="bold",
+                    )
+            title = problem + (", labels replaced by a fixed class" if other else "")
+            axes[place][0].set_title(title, fontsize=10, loc="left")
+        figure.supxlabel("points of test accuracy above cross-entropy (asinh scale)", fontsize=11)
         plots.save(figure, path)
 
 
-def _panel(axis: Axes, members: Sequence[Line]) -> None:
-    means = np.array([line["difference"] for line in members])
-    bounds = np.array([line["interval"] for line in members]).T
-    colors = ["tab:blue" if line["loss"] in NAMES else "0.5" for line in members]
-    places = np.arange(len(members))
-    axis.hlines(places, bounds[0], bounds[1], colors=colors)
-    axis.scatter(means, places, c=colors, s=14, zorder=3)
+def _panel(axis: Axes, members: Sequence[Line], names: Sequence[str], named: bool) -> None:
     axis.axvline(0, color="0.35", linestyle="--", linewidth=1)
+    for line in members:
+        y, color = names.index(line["loss"]), "tab:blue" if line["loss"] in NAMES else "0.5"
+        low, high = line["interval"]
+        axis.hlines(y, low, high, colors=color, linewidth=2)
+        axis.scatter(line["difference"], y, color=color, s=24, zorder=3)
     # A loss that fails altogether is tens of points away from those that are compared.
     axis.set_xscale("asinh", linear_width=1.0)
-    ends = np.arcsinh([min(bounds.min(), 0), max(bounds.max(), 0)])
-    low, high = np.sinh(ends + 0.06 * np.ptp(ends) * np.array([-1, 1]))
-    steps = (-80, -30, -10, -3, -1, 0, 1, 3, 10, 20)
-    axis.set_xticks([x for x in steps if low <= x <= high])
+    axis.set_xticks([-50, -10, -3, -1, 0, 1, 3, 10, 25])
     axis.xaxis.set_major_formatter("{x:g}")
     axis.minorticks_off()
-    axis.set_xlim(low, high)
-    axis.set_yticks(places, [line["loss"] for line in members], fontsize=8)
-    axis.set_ylim(-0.7, len(members) - 0.3)
-    axis.tick_params(axis="x", labelsize=7)
+    axis.set_xlim(-60, 30)
+    axis.set_yticks(range(len(names)), names if named else [""] * len(names), fontsize=10)
+    axis.set_ylim(-0.7, len(names) - 0.3)
+    axis.tick_params(axis="x", labelsize=9, labelbottom=True)
     axis.invert_yaxis()

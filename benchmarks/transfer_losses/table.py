@@ -52,11 +52,11 @@ def headline(lines: Iterable[Line]) -> str:
     found = {(x["loss"], x["label_noise"], x["protocol"]): x for x in members}
     headings = [
         "loss",
-        "clean labels: accuracy (%)",
+        "clean (%)",
         "ECE",
         "NLL",
-        "40 % noise, usual rate: accuracy (%)",
-        "40 % noise, rate tuned for it: accuracy (%)",
+        "noisy, usual rate (%)",
+        "noisy, tuned rate (%)",
         "ECE",
         "NLL",
     ]

@@ -70,7 +70,9 @@ def test_the_commands_run_as_written(page, tmp_path, monkeypatch, capsys):
     for language, block in blocks_of(page):
         if language == "bash":
             for line in commands_of(block):
-                run(line)
+                # The site's first page shows some of the README's once more.
+                if page.name != "index.md" or line not in lines_of(PAGES[0]):
+                    run(line)
         elif name := re.match(r"# (\w+\.py)\n", block):
             Path(name[1]).write_text(block)
         elif "np.savez(" in block or '"runs/' in block:
