@@ -12,7 +12,9 @@ from benchmarks.mutation_strategies.summary import Line, shortened
 from edl_jax import plots
 
 
-def draw_intervals(lines: Sequence[Line], path: Path) -> None:
+def draw_intervals(
+    lines: Sequence[Line], path: Path, relative_to: str = "Gaussian mutation"
+) -> None:
     """Ratio of generations to target: a panel a problem, a row an operator, in two colours.
 
     Beside chaos in its order stand independent draws of the same law. Operators that few problems
@@ -53,7 +55,7 @@ def draw_intervals(lines: Sequence[Line], path: Path) -> None:
             axis.set_title(problem, fontsize=11)
         axes[0, 0].set_ylim(len(names) - 0.5, -0.5)
         figure.supxlabel(
-            "generations to target, relative to Gaussian mutation\n"
+            f"generations to target, relative to {relative_to}\n"
             "blue: the orbit (or no chaos at all: gradient); grey: independent draws of its law",
             fontsize=11,
         )

@@ -1,0 +1,1 @@
+"""The cost of a learned loss in PyTorch, beside ``torch.nn.CrossEntropyLoss``."""
