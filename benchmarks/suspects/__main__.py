@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from benchmarks.suspects.config import SuspectsBenchmarkConfig
 from edl_jax import cli
+from edl_jax.errors import require_package
 
 PROG = "python -m benchmarks.suspects"
 
@@ -19,6 +20,8 @@ PROG = "python -m benchmarks.suspects"
 def command(args: Sequence[str] | None = None) -> None:
     """Run the command line ``args``."""
     config = cli.parse(SuspectsBenchmarkConfig, args, prog=PROG)
+
+    require_package(PROG, "cleanlab", "bench")
 
     from benchmarks.common.results_file import results_path
     from benchmarks.suspects.cells import run

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from edl_jax.errors import require, require_package
+from edl_jax.errors import require
 from edl_jax.training.config import NoiseKind, require_seeds
 
 NOISE: dict[str, tuple[float, NoiseKind]] = {
@@ -40,4 +40,3 @@ class SuspectsBenchmarkConfig:
         for level in self.noise:
             require(level in NOISE, "noise", level, f"one of {', '.join(NOISE)}")
         require_seeds(self.seeds)
-        require_package("benchmarks.suspects", "cleanlab", "bench")

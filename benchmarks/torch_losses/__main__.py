@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from benchmarks.torch_losses.config import TorchLossesConfig
 from edl_jax import cli
+from edl_jax.errors import require_package
 
 PROG = "python -m benchmarks.torch_losses"
 
@@ -17,6 +18,8 @@ PROG = "python -m benchmarks.torch_losses"
 def command(args: Sequence[str] | None = None) -> None:
     """Run the command line ``args``."""
     config = cli.parse(TorchLossesConfig, args, prog=PROG)
+
+    require_package(PROG, "torch", "bench")
 
     from benchmarks.common.results_file import meta, results_path, write_rows
     from benchmarks.common.timing import hardware

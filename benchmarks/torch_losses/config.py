@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from edl_jax.errors import require_int, require_package
+from edl_jax.errors import require_int
 
 
 @dataclass(frozen=True)
@@ -19,4 +19,3 @@ class TorchLossesConfig:
 
     def __post_init__(self) -> None:
         require_int("repeats", self.repeats, 1, 10_000)
-        require_package("benchmarks.torch_losses", "torch", "bench")
