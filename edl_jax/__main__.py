@@ -18,7 +18,7 @@ COMMANDS = {
 
 
 def usage() -> str:
-    """What is printed where no command is named."""
+    """The text that is printed where no command is named."""
     commands = (f"  {name:10}{does}" for name, (_, does) in COMMANDS.items())
     return "\n".join(
         [

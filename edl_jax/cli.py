@@ -1,4 +1,4 @@
-"""What the command lines share: parsing into a dataclass, and one-line errors with status 2."""
+"""Parsing of command lines into a dataclass, and one-line errors with status 2."""
 
 import contextlib
 import io
@@ -137,7 +137,7 @@ def _config_of_run(config_class: type[ConfigT], args: Sequence[str], prog: str) 
     """The configuration stored in ``--output-dir``, parsed as the command line it stands for."""
     directory = _find_option(args, "output_dir")
     if directory is None:
-        raise EdlError("--resume: expected --output-dir, the directory of the run to go on with")
+        raise EdlError("--resume: expected --output-dir, the directory of the run to resume")
     require(directory != "", "output_dir", "''", "a path")
     content = stored_config(user_path(directory), prog.rpartition(".")[2])
     return recorded_config(config_class, content, prog, user_path(directory) / CONFIG)
@@ -186,7 +186,7 @@ def _require_same(given: Json, stored: Json, prefix: str = "") -> None:
             continue
         other = str(other) if isinstance(other, Path) else other
         shown = " ".join(map(str, other)) if isinstance(other, tuple) else other
-        expected = f"{value} as in the run that --resume goes on with"
+        expected = f"{value} as in the run that --resume resumes"
         require(other == value, prefix + name, shown, expected)
 
 

@@ -41,7 +41,7 @@ PLAIN_SCHEDULES = ("constant", "exponential", "cosine")
 
 @dataclass(frozen=True)
 class Abilities:
-    """What a strategy can do."""
+    """The abilities of a strategy."""
 
     takes_mutation: bool = False
     """Draws from a mutation operator."""
@@ -190,7 +190,7 @@ class RehearsalConfig:
     rates: tuple[float, ...] = (0.3, 1.0)
     """Learning rates, as multiples of one that serves cross-entropy in the regime."""
     price: float = 3.0
-    """What falling behind cross-entropy in a regime costs, beside its part in the mean gain."""
+    """The price of falling behind cross-entropy in a regime, beside its part in the mean gain."""
 
     def __post_init__(self) -> None:
         plain_numbers(self)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class EdlError(Exception):
-    """What was given cannot be used; the message is one line that says what would be right."""
+    """An input that cannot be used; the message is one line that says what would be right."""
 
 
 class OptionError(EdlError):
@@ -45,7 +45,7 @@ class OptionError(EdlError):
 
 
 def one_line(error: BaseException) -> str:
-    """What ``error`` says in one line of at most 200 characters, or its type if it says nothing.
+    """The message of ``error`` in a line of at most 200 characters, or its type if there is none.
 
     >>> one_line(ValueError("no space\\n  left"))
     'no space left'

@@ -52,7 +52,7 @@ def user_path(text: str | Path) -> Path:
 
 
 def distinct_names(paths: Sequence[str | Path]) -> list[str]:
-    """What to call paths side by side: as many of their last parts as tell each from the others.
+    """Names for paths side by side: as many of their last parts as tell each from the others.
 
     >>> distinct_names(["runs/a/seed0", "runs/b/seed0", "runs/edl", "./gce", "gce"])
     ['a/seed0', 'b/seed0', 'edl', './gce', 'gce']

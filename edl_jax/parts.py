@@ -147,7 +147,7 @@ def pinned(digests: Mapping[str, str]) -> Iterator[None]:
 
 
 def load(field: str, reference: str) -> Any:
-    """What a user's file calls NAME.
+    """Load the part NAME of a user's file.
 
     Args:
       field: the option, for errors.

@@ -43,7 +43,7 @@ STYLE: "dict[RcKeyType, Any]" = {
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
 }
-"""What ``matplotlib.rc_context`` is given where a figure is made, drawn on and saved."""
+"""Settings for ``matplotlib.rc_context``, where a figure is made, drawn on and saved."""
 REFERENCE: LineStyle = {"color": "0.35", "linestyle": "--", "label": "cross-entropy"}
 DASHES = ("-", "--", "-.", ":")
 
@@ -87,7 +87,7 @@ def convergence(history: Iterable[Row], path: str | Path) -> None:
 
 
 def _shown(name: str) -> str:
-    """What matplotlib shows as ``name``: no dollar begins a formula, no underscore hides it."""
+    """Text shown as ``name``: no dollar begins a formula, no underscore hides it."""
     text = name.replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text
 

@@ -71,7 +71,7 @@ def _one(config: PretrainConfig) -> None:
         from edl_jax.runs import checkpoint
 
         checkpoint.remove(config.output_dir)  # a kill may have hit between result and tidying up
-        print(f"{config.output_dir}: this run is finished, there is nothing to go on with")
+        print(f"{config.output_dir}: this run is finished, there is nothing to resume")
         return
     # Paths mean what they meant where the run began.
     begun = working_dir(config.output_dir) if config.resume and config.output_dir else Path()

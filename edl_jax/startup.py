@@ -1,4 +1,4 @@
-"""What a command settles before JAX starts; what the user has settled in the environment stays."""
+"""Settings that a command makes before JAX starts; those in the user's environment stay."""
 
 import contextlib
 import logging
@@ -42,7 +42,7 @@ def keep_compilations() -> None:
 
     ``JAX_COMPILATION_CACHE_DIR`` puts it elsewhere and ``JAX_ENABLE_COMPILATION_CACHE=0`` does
     without. Nothing happens where there is no directory for it, or it cannot be written. An entry
-    that turns out to be damaged is compiled and written anew.
+    that turns out to be damaged is compiled and written again.
     """
     home = cache_dir()
     if "JAX_COMPILATION_CACHE_DIR" in os.environ or "jax" in sys.modules or home is None:
@@ -60,7 +60,7 @@ def keep_compilations() -> None:
 def _replace_damaged(path: Path) -> None:
     """Remove what JAX cannot read in the cache at ``path``, when it says so.
 
-    JAX compiles the program anew then, but writes only what is not there. Its warning names the
+    JAX compiles the program again then, but writes only what is not there. Its warning names the
     program and not the entry, so that all entries of the program go.
     """
     show = warnings.showwarning

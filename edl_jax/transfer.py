@@ -119,7 +119,7 @@ def command(args: list[str] | None = None) -> None:
         from edl_jax.runs import checkpoint
 
         checkpoint.remove(config.output_dir)  # a kill may have hit between result and tidying up
-        print(f"{config.output_dir}: this run is finished, there is nothing to go on with")
+        print(f"{config.output_dir}: this run is finished, there is nothing to resume")
         return
     settle(config.model)
 

@@ -1,4 +1,4 @@
-"""``python notebooks [NAME ...]`` runs the scripts and writes the .ipynb beside them, anew."""
+"""``python notebooks [NAME ...]`` runs the scripts and writes the .ipynb beside them."""
 
 import os
 import sys

@@ -194,7 +194,7 @@ def _runs(rows: Sequence[Row]) -> str:
 
 
 def main() -> None:
-    """Make the page anew from the committed results."""
+    """Make the page from the committed results."""
     there = (RESULTS / "accelerator.json").exists()
     content = committed("accelerator") if there else None
     PAGE.write_text(with_blocks(PAGE.read_text(), blocks(content)))

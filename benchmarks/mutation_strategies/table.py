@@ -79,7 +79,7 @@ def print_table(path: Path) -> None:
 
 
 def main() -> None:
-    """Make everything anew from the committed results."""
+    """Make tables and pictures from the committed results."""
     content = committed("mutation_strategies")
     lines = summarise(content["rows"])
     PAGE.write_text(with_blocks(PAGE.read_text(), blocks(content, lines)))

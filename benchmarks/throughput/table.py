@@ -146,7 +146,7 @@ def scaling(content: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Make everything anew from the committed results."""
+    """Make tables and pictures from the committed results."""
     content, page = committed("throughput"), DOCS / "speed.md"
     page.write_text(with_blocks(page.read_text(), blocks(content)))
     draw(content["scaling"], DOCS / "speed.png")

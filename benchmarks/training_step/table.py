@@ -104,7 +104,7 @@ def parts(content: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Make everything anew from the committed results."""
+    """Make tables and pictures from the committed results."""
     page = DOCS / "speed.md"
     page.write_text(with_blocks(page.read_text(), blocks(committed("training_step"))))
 

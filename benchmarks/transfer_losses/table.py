@@ -230,7 +230,7 @@ def print_table(path: Path) -> None:
 
 
 def main() -> None:
-    """Make everything anew from the committed results."""
+    """Make tables and pictures from the committed results."""
     content = committed("transfer_losses")
     lines = summarise(content["rows"])
     PAGE.write_text(with_blocks(PAGE.read_text(), blocks(content, lines)))

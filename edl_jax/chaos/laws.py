@@ -16,7 +16,7 @@ import numpy as np
 
 
 class Law(NamedTuple):
-    """What holds along almost every orbit of a map.
+    """The law of almost every orbit of a map.
 
     Attributes:
       mean: of the values.

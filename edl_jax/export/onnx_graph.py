@@ -135,7 +135,7 @@ def _log_softmax(ops: _Ops, logits: Name, classes: Name) -> Name:
 
 
 def _context(ops: _Ops, classes: Name, soft_labels: bool) -> list[Name]:
-    """What :func:`edl_jax.losses.context.batch_context` gives, three scalars."""
+    """The three scalars of :func:`edl_jax.losses.context.batch_context`."""
     absent = ops.Equal("logits", -np.inf)
     given = "labels" if soft_labels else ops.Equal(ops.Unsqueeze("labels", [-1]), classes)
     weights = ops.Where(absent, 0.0, ops.Cast(given, to=FLOAT))

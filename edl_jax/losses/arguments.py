@@ -1,4 +1,4 @@
-"""What every loss is called with, in optax's convention, brought to one form."""
+"""The arguments of every loss, in optax's convention, brought to one form."""
 
 import math
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ class Examples(NamedTuple):
 )
 @dataclass(frozen=True)
 class Call:
-    """What a loss is called with, as arrays: a pytree, its axis static."""
+    """The arguments of a loss as arrays: a pytree, its axis static."""
 
     logits: jax.Array
     labels: jax.Array
@@ -75,7 +75,7 @@ def called_with(
 
 
 def read_examples(called: Call) -> Examples:
-    """What a loss is called with, checked.
+    """The arguments of a loss, checked.
 
     Raises:
       EdlError: the arguments do not fit each other.

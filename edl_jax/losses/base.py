@@ -1,4 +1,4 @@
-"""What every loss is, and the few functions that all code about losses needs."""
+"""The type of a loss, and the few functions that all code about losses needs."""
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol

@@ -1,4 +1,4 @@
-"""What a hand-made loss is, and the losses that are made for no label noise in particular.
+"""The form of a hand-made loss, and the losses that are made for no label noise in particular.
 
 A *definition* ``definition(log_p_y, classes, **constants)`` is a loss at every label whose
 log-probability is given; ``classes`` is what it may need to know of the other classes.

@@ -1,4 +1,4 @@
-"""What the loss networks read of a prediction and its label, whatever the classes' order."""
+"""The features that loss networks read of a prediction and its label, in any class order."""
 
 import math
 from typing import NamedTuple
@@ -41,7 +41,7 @@ class _Largest(NamedTuple):
 def _largest(log_p: jax.Array) -> _Largest:
     """The largest classes. What ties is averaged, so that no class is preferred by its index."""
     place = jnp.argmax(log_p, axis=-1, keepdims=True)
-    # One is always found by its index: XLA may compute both sides of a comparison anew, rounded
+    # One is always found by its index: XLA may compute both sides of a comparison again, rounded
     # differently.
     among = (log_p >= jnp.take_along_axis(log_p, place, axis=-1)) | jax.nn.one_hot(
         place[..., 0], log_p.shape[-1], dtype=bool

@@ -137,7 +137,7 @@ class LearnedLoss:
 
 @dataclass(frozen=True)
 class _Structure:
-    """What JAX compares of two losses besides their arrays: not where they come from."""
+    """The part of a loss that JAX compares besides its arrays: not where it comes from."""
 
     spec: NetworkSpec
     provenance_json: str = field(compare=False, repr=False)

@@ -103,7 +103,7 @@ def _read(path: Path, network: Network | Maker | None) -> LearnedLoss:
 
 
 def resolve_loss(source: str | Path) -> FullLoss:
-    """What :func:`load_loss` gives, or a loss of the user's own file.
+    """Load as :func:`load_loss` does, or a loss of the user's own file.
 
     Args:
       source: as there, or ``path/to/file.py:NAME``, a function

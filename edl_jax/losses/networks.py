@@ -228,7 +228,7 @@ NETWORKS: dict[str, Maker] = {
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """What must be known of a network to rebuild it; hashable, and JSON-serialisable."""
+    """The facts from which a network is rebuilt; hashable, and JSON-serialisable."""
 
     name: str
     width: int
@@ -239,7 +239,7 @@ class NetworkSpec:
         return make_network(self.name, self.width, self.num_classes)
 
     def as_json(self) -> Json:
-        """What an artifact keeps of it."""
+        """The JSON that an artifact keeps of it."""
         return {"name": self.name, "width": self.width, "num_classes": self.num_classes}
 
 
@@ -264,7 +264,7 @@ class OwnNetworkSpec(NetworkSpec):
         return made
 
     def as_json(self) -> Json:
-        """What an artifact keeps of it: where the network came from, not the network."""
+        """The JSON that an artifact keeps: where the network came from, not the network."""
         return {**super().as_json(), "sha256": self.sha256}
 
 
@@ -285,7 +285,7 @@ def make_network(network: str | Network | Maker, width: int, num_classes: int) -
 
 
 def network_spec(network: str | Network | Maker, width: int, num_classes: int) -> NetworkSpec:
-    """What a loss keeps of its network; the arguments are those of :func:`make_network`."""
+    """The spec of a network; the arguments are those of :func:`make_network`."""
     source = parts.source(network)
     if source is None:
         return NetworkSpec(str(network), width, num_classes)

@@ -1,4 +1,4 @@
-"""What can be promised of a loss under uniform label noise: bounds, and where it keeps the class.
+"""Promises of a loss under uniform label noise: bounds, and where it keeps the class.
 
 A *largest found* figure comes from a search, so that the true one may be larger. The loss under
 every label of a prediction, ``S(p) = sum_k L(p, k)``, decides what uniform noise can do: where S
@@ -127,7 +127,7 @@ def _descend(values: Callable[[jax.Array], jax.Array], z: jax.Array) -> tuple[ja
 def excess_risk_bound(spread: float, noise_rate: float, num_classes: int) -> float:
     """How much worse, at most, the best classifier of noisy labels is on true labels.
 
-    With eta the rate at which a label is drawn anew from all K classes, R the risk under true
+    With eta the rate at which a label is drawn again from all K classes, R the risk under true
     labels, ``f*`` its minimiser and ``f_eta`` that of the noisy risk
     ``R_eta(f) = (1 - eta) R(f) + (eta / K) E S(f(x))``::
 
@@ -199,7 +199,7 @@ def _keeps(loss: Loss, num_classes: int, noise_rate: float = 0.0) -> bool:
 
 
 class Certificates(NamedTuple):
-    """What holds for a loss under uniform label noise; see :func:`certify`.
+    """The promises of a loss under uniform label noise; see :func:`certify`.
 
     Attributes:
       spread: the largest found difference of ``sum_k L(p, k)``; see :func:`label_sum_spread`.
@@ -227,7 +227,7 @@ CERTIFICATE_TITLES = {
     "kept_classes": "numbers of classes whose argmax q is kept",
     "kept_noise": "uniform noise up to which argmax q is kept",
 }
-"""What a table calls the fields of :class:`Certificates`, in the order of its rows."""
+"""The titles of the fields of :class:`Certificates`, in the order of its rows."""
 
 
 def certify(

@@ -1,4 +1,4 @@
-"""What a search minimises: terms at several numbers of classes, and rehearsal, weighted."""
+"""The fitness of a search: terms at several numbers of classes, and rehearsal, weighted."""
 
 from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
@@ -20,7 +20,7 @@ ProblemT = TypeVar("ProblemT")
 
 
 class Objective(NamedTuple, Generic[ProblemT]):
-    """What a search minimises; write your own to search for something else.
+    """An objective, which a search minimises; write your own to search for something else.
 
     Attributes:
       sample: ``key -> problem``, any pytree of arrays; drawn afresh each generation and shared by
@@ -34,7 +34,7 @@ class Objective(NamedTuple, Generic[ProblemT]):
 
 
 class Generation(NamedTuple):
-    """What all candidates of a generation are judged on.
+    """The draws that all candidates of a generation are judged on.
 
     Attributes:
       problems: one for each number of classes.

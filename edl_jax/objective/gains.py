@@ -22,7 +22,7 @@ from edl_jax.objective.tasks import REGIMES, Regime, sample_task
 
 
 class Rehearsal(NamedTuple):
-    """What all candidates of a generation are rehearsed on.
+    """The tasks that all candidates of a generation are rehearsed on.
 
     Attributes:
       key: of tasks, initial weights and batches.
@@ -94,7 +94,7 @@ def sample_rehearsal(key: jax.Array, config: RehearsalConfig) -> Rehearsal:
 
 
 def gains(loss: Loss, rehearsal: Rehearsal, config: RehearsalConfig) -> dict[str, jax.Array]:
-    """What the students of ``loss`` are more accurate than cross-entropy's, by regime.
+    """How much more accurate the students of ``loss`` are than cross-entropy's, by regime.
 
     Returns:
       Scalars in [-1, 1]: the mean over tasks and learning rates of paired differences.

@@ -145,7 +145,7 @@ def largest_rise(loss: Loss, num_classes: int = 10) -> float:
 
 
 class Properties(NamedTuple):
-    """What can be said of a loss without training with it; see :func:`measure_properties`.
+    """Properties of a loss that are known without training; see :func:`measure_properties`.
 
     Attributes:
       permutation_error: largest relative change of the loss when the classes are relabelled, 0
@@ -188,7 +188,7 @@ PROPERTY_TITLES = {
     "gradient_right": "logit gradient at p_y = 0.999",
     "finite": "finite at logits of ±10⁴",
 }
-"""What a table calls the fields of :class:`Properties`, in the order of its rows."""
+"""The titles of the fields of :class:`Properties`, in the order of its rows."""
 
 
 def measure_properties(loss: Loss, num_classes: int = 10) -> Properties:

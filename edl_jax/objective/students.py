@@ -90,7 +90,7 @@ def _schedule(step: jax.Array, num_steps: int | jax.Array) -> jax.Array:
 def student_logits(
     loss: Loss, regime: Regime, task: Task, learning_rate: jax.Array | float, key: jax.Array
 ) -> jax.Array:
-    """What a student trained with ``loss`` says of the task's test inputs.
+    """The logits of a student trained with ``loss`` on the task's test inputs.
 
     Args:
       loss: unreduced, ``loss(logits, integer labels)``.

@@ -1,4 +1,4 @@
-"""What a good loss is, without data: ranking consistency, and that it trains.
+"""The terms of a good loss, without data: ranking consistency, and that it trains.
 
 A loss ranks consistently when the more wrong of two predictions gets the larger value. The terms
 ask this under a certain label (Xiang and Pei, arXiv 2605.03722), in expectation over a noisy

@@ -1,4 +1,4 @@
-"""What a report is about: finished runs, read from their directories and checked on the way."""
+"""The subject of a report: finished runs, read from their directories and checked on the way."""
 
 import itertools
 import json
@@ -59,13 +59,13 @@ class PretrainRun(_Finished):
 
     @property
     def defaults(self) -> Json:
-        """What its preset would have recorded without any other option."""
+        """The options that its preset alone would have recorded."""
         return PRESETS[self.config.preset].recorded()
 
 
 @dataclass(frozen=True)
 class SuspectLabels:
-    """What ``python -m edl_jax.suspects`` has found in a run.
+    """The result of ``python -m edl_jax.suspects`` on a run.
 
     Attributes:
       figures: what ``suspects.json`` holds.
@@ -86,7 +86,7 @@ class TransferRun(_Finished):
 
     @property
     def defaults(self) -> Json:
-        """What it would have recorded without any option."""
+        """The options that it would have recorded by default."""
         return TransferConfig().recorded()
 
 

@@ -44,7 +44,7 @@ StateT = TypeVar("StateT")
 
 
 class Manifest(TypedDict):
-    """What ``checkpoint.json`` says beside its format and checksum.
+    """The content of ``checkpoint.json`` beside its format and checksum.
 
     Attributes:
       number: of the directory of the arrays.
@@ -80,7 +80,7 @@ class Checkpoints:
             run.rewind(**(self._found["run"] if self._found else {}))
 
     def restore(self, like: StateT) -> StateT | None:
-        """What :meth:`offer` was given last, once; None where there is nothing or it was nothing.
+        """The last state given to :meth:`offer`, once; None where there is none.
 
         Args:
           like: a pytree of arrays of the structure, shapes and dtypes that are expected.
@@ -99,7 +99,7 @@ class Checkpoints:
         """
         if self._stop.signal is not None:
             self.write(state)
-            self._stop.end(f"go on with: {self._run.resume_command}")
+            self._stop.end(f"resume with: {self._run.resume_command}")
         if time.monotonic() - self._last >= self._every:
             self.write(state)
 

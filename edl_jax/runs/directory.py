@@ -89,7 +89,7 @@ def require_same_sources(path: Path, sources: Mapping[str, str]) -> None:
 
 
 class Listener(Protocol):
-    """What is told of each row that a run logs."""
+    """A listener, which is told of each row that a run logs."""
 
     def log(self, row: Mapping[str, object], /) -> None:
         """Take ``row``, the last of the run's log."""
@@ -237,10 +237,10 @@ class RunDirectory:
     def cannot_write(self, path: Path, error: OSError) -> EdlError:
         """That ``path``, a file of this run, cannot be written, and how to resume the run then."""
         reason = cannot("write", path, error)
-        return EdlError(f"{reason}; once there is room, go on with: {self.resume_command}")
+        return EdlError(f"{reason}; once there is room, resume with: {self.resume_command}")
 
     def history(self) -> Iterator[Json]:
-        """What was logged, a dictionary a line, read from the file."""
+        """The rows that were logged, a dictionary a line, read from the file."""
         with open(self.path / METRICS, "rb") as file:
             yield from map(json.loads, file)
 

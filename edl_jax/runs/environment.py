@@ -1,4 +1,4 @@
-"""What a result was made with."""
+"""Versions and devices that a result was made with."""
 
 import importlib.metadata
 import platform

@@ -1,6 +1,6 @@
 """TensorBoard event files of a run, written without TensorFlow.
 
-They say what ``metrics.jsonl`` says, no more and no less: a resumed run has them written anew from
+They say what ``metrics.jsonl`` says, no more and no less: a resumed run has them written again from
 its log, so that no step is missing or there twice.
 """
 

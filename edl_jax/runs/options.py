@@ -14,7 +14,7 @@ class RunOptions:
     output_dir: Path | None = None
     """Directory of the run; runs/COMMAND-DATE-TIME by default."""
     resume: bool = False
-    """Go on with the run in --output-dir; the other options are then that run's."""
+    """Resume the run in --output-dir; the other options are then that run's."""
     overwrite: bool = False
     """Replace the run that --output-dir holds."""
     checkpoint_every: float = 60.0
@@ -31,7 +31,7 @@ class RunOptions:
             require_package("--tensorboard", "tensorboardX", "tensorboard")
 
     def recorded(self) -> Json:
-        """What decides the run's outcome, JSON-serialisable: all but these options."""
+        """The options that decide the run's outcome, JSON-serialisable: all but these."""
         own = {f.name for f in fields(RunOptions)}
         return {
             name: str(value) if isinstance(value, Path) else value
@@ -69,11 +69,11 @@ class ClusterOptions(RunOptions):
         if number is not None:
             require_int("process_id", number, 0, None if count is None else count - 1)
         require(not self.resume, "resume", "with --distributed", "one of the two: such a run "
-                "writes no checkpoints; without --distributed it begins anew")  # fmt: skip
+                "writes no checkpoints; without --distributed it starts again")  # fmt: skip
         require(self.output_dir is not None, "distributed", "without --output-dir",
                 "a directory, the same for all processes")  # fmt: skip
 
     def recorded(self) -> Json:
-        """What decides the run's outcome, JSON-serialisable: all but these options."""
+        """The options that decide the run's outcome, JSON-serialisable: all but these."""
         own = {f.name for f in fields(ClusterOptions)}
         return {name: value for name, value in super().recorded().items() if name not in own}

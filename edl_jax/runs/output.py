@@ -1,4 +1,4 @@
-"""What commands print: to streams that cannot end a run, and all of it as it is.
+"""Output of the commands: to streams that cannot end a run, and all of it as it is.
 
 Lines are printed as they are; tables and progress bars come from here, so that rich reads nothing
 that a user named as its markup, and cuts no figure.

@@ -1,4 +1,4 @@
-"""What finished runs came to, as tidy rows: a list of dicts, which pandas takes as it is."""
+"""Results of finished runs as tidy rows: a list of dicts, which pandas takes as it is."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path

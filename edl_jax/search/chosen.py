@@ -133,7 +133,7 @@ def choose(config: EvolutionConfig, **own: Unpack[Parts]) -> Chosen:
 
 
 def quadratic_cost(config: EvolutionConfig, **own: Unpack[Parts]) -> str:
-    """What to know before a search whose strategy keeps a matrix; empty if it keeps none.
+    """A warning before a search whose strategy keeps a matrix; empty if it keeps none.
 
     Raises:
       OptionError: as :func:`choose`, or the strategy cannot run with its options.

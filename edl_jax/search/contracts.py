@@ -1,4 +1,4 @@
-"""What a user's own parts must keep to, checked by tracing before a search begins.
+"""Contracts of a user's own parts, checked by tracing before a search begins.
 
 A part that breaks its contract would fail deep within a compiled scan, in words about carries and
 tracers. Here each function is traced alone, and one line says which of them gave what.

@@ -31,7 +31,7 @@ from edl_jax.strategies.base import Strategy
 )
 @dataclass(frozen=True)
 class EvolutionState:
-    """What a search carries from one generation to the next, and all it needs to go on.
+    """The state of a search between generations: all that it needs to continue.
 
     Attributes:
       strategy: the strategy's own state, with the mutation operator's in it.
@@ -47,7 +47,7 @@ class EvolutionState:
 
 
 class GenerationInfo(NamedTuple):
-    """What is reported of each generation: scalars here, with a leading axis from ``run``.
+    """The report of each generation: scalars here, with a leading axis from ``run``.
 
     Attributes:
       best_fitness: lowest fitness in the generation (on its own noisy batch).
@@ -145,7 +145,7 @@ def make_evolution(
             lambda candidates: evaluate(candidates, judge.sample(problem_key))[0],
         )
         # Python numbers in a strategy's state are of weak type, the scan's are not: the second
-        # chunk of generations would be compiled anew.
+        # chunk of generations would be compiled again.
         state = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf)), state)
         archive = None
         if rehearses:

@@ -32,7 +32,7 @@ from edl_jax.statistics import finite_or_none
 
 
 class Chunk(NamedTuple):
-    """What is known after some generations.
+    """The state of affairs after some generations.
 
     Attributes:
       generation: generations done.

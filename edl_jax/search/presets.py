@@ -26,7 +26,7 @@ class PretrainConfig(ClusterOptions, EvolutionConfig):
     """Seed of initial weights, mutations and synthetic pairs."""
     seeds: tuple[int, ...] = ()
     """Several seeds, a search for each, in directories seed-N of --output-dir. The same command
-    again goes on with what is missing."""
+    again runs what is missing."""
     vary: tuple[str, ...] = ()
     """Options to sweep over, each as NAME=VALUE,VALUE: a search for every combination and seed."""
 
@@ -40,7 +40,7 @@ class PretrainConfig(ClusterOptions, EvolutionConfig):
         require(distinct, "seeds", " ".join(map(str, self.seeds)), "each seed once")
 
     def recorded(self) -> Json:
-        """What decides the outcome of one search: of several seeds, its own."""
+        """The options that decide the outcome of one search: of several seeds, its own."""
         return {k: v for k, v in super().recorded().items() if k not in ("seeds", "vary")}
 
 

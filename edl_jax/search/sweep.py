@@ -38,7 +38,7 @@ def runs(config: PretrainConfig, prog: str) -> list[PretrainConfig]:
     """The searches of ``config.seeds`` and ``config.vary``, each with a directory of its own.
 
     The directories are ``OPTION=VALUE,.../seed-N`` in ``config.output_dir``. A search that has
-    begun there is one to resume, so that the same command again goes on with what is missing.
+    begun there is one to resume, so that the same command again runs what is missing.
 
     Args:
       config: the command line.

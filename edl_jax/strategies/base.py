@@ -1,4 +1,4 @@
-"""What a strategy is: five pure functions of a state that any ``lax.scan`` can carry."""
+"""A strategy: five pure functions of a state that any ``lax.scan`` can carry."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -22,7 +22,7 @@ from edl_jax.strategies.base import Evaluate, Strategy
 )
 @dataclass(frozen=True)
 class ChaoticEvolutionState:
-    """What :func:`chaotic_evolution` carries.
+    """The state of :func:`chaotic_evolution`.
 
     Attributes:
       population: float32 (population_size, num_dims).
@@ -48,7 +48,7 @@ def chaotic_evolution(
 
     Args:
       stream: of the chaotic parameters c; the logistic map's by default.
-      crossover_rate: probability that a gene is tried anew; one gene always is.
+      crossover_rate: probability that a gene is drawn again; one gene always is.
       direction_rate: probability that it moves towards 0 rather than away from it.
 
     >>> strategy, start = chaotic_evolution(), jnp.ones((4, 2))

@@ -26,7 +26,7 @@ from edl_jax.strategies.step_size import Selection, StepSizeControl, follow
 )
 @dataclass(frozen=True)
 class ESState:
-    """What :func:`es` carries.
+    """The state of :func:`es`.
 
     Attributes:
       mean: centre of the search, float32 (num_dims,).

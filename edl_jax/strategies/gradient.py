@@ -18,7 +18,7 @@ MakeOptimizer = Callable[[optax.Schedule], optax.GradientTransformation]
 
 
 class GradientState(NamedTuple):
-    """What :func:`gradient` carries.
+    """The state of :func:`gradient`.
 
     Attributes:
       points: where each descent stands, float32 (population_size, num_dims).

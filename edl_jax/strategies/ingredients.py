@@ -1,4 +1,4 @@
-"""What a strategy is made of, as a configuration says or in parts of one's own."""
+"""The ingredients of a strategy, as a configuration says or in parts of one's own."""
 
 from typing import NamedTuple, TypedDict, Unpack
 
@@ -29,7 +29,7 @@ class OwnIngredients(TypedDict, total=False):
 
 
 class Ingredients(NamedTuple):
-    """What the maker of a strategy is given; it takes what it needs.
+    """The ingredients that the maker of a strategy is given; it takes those that it needs.
 
     Attributes:
       config: the search: its population, its length, its step sizes.

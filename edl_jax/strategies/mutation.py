@@ -134,7 +134,7 @@ def switched(above: Mutation, below: Mutation, stream: Stream) -> Mutation:
 
 
 def _chaotic(chaos: ChaosConfig, stream: Stream) -> Mutation:
-    """What ``chaos`` describes: directions, step sizes, or a switch between two operators."""
+    """The operator of ``chaos``: directions, step sizes, or a switch between two operators."""
     mutation = directed(stream, chaos.marginal) if "direction" in chaos.acts_on else gaussian()
     if "switch" in chaos.acts_on:
         mutation = switched(directed(stream, chaos.marginal), mutation, stream)

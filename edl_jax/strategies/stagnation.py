@@ -29,7 +29,7 @@ _SMOOTHING = 0.1
 )
 @dataclass(frozen=True)
 class RestartingState:
-    """What :func:`restarting` carries.
+    """The state of :func:`restarting`.
 
     Attributes:
       mean: the mean that had the lowest smoothed fitness so far, float32 (num_dims,).

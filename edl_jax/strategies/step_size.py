@@ -24,7 +24,7 @@ from edl_jax.strategies.mutation import Mutation, gaussian
 
 
 class Selection(NamedTuple):
-    """What a generation showed.
+    """The evidence of a generation.
 
     Attributes:
       generation: int32 scalar, the generation's number, from 0.
@@ -241,7 +241,7 @@ def self_adaptation(initial: float, perturbation: Mutation | None = None) -> Ste
 
 
 class Sizes(NamedTuple):
-    """What the options say of step sizes.
+    """The step sizes that the options name.
 
     Attributes:
       first: the first step size.

@@ -135,7 +135,7 @@ def _chosen(config: SuspectsConfig, run: TransferConfig) -> tuple[str, tuple[int
 
 
 def _training_set(run: TransferConfig, start: Path, seed: int) -> "tuple[Dataset, np.ndarray]":
-    """What the run of a seed was trained on, its examples named, and which labels it made wrong."""
+    """The training set of a seed, its examples named, and which labels the run made wrong."""
     from edl_jax.training.subsets import for_seed
 
     dataset = read_dataset(run, start)

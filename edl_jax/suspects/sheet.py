@@ -1,4 +1,4 @@
-"""What is written about suspect labels: a table as CSV, and a contact sheet of pictures."""
+"""Files about suspect labels: a table as CSV, and a contact sheet of pictures."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ _ACROSS, _LONGEST_NAME = 10, 12
 
 
 def class_name(names: Sequence[str], label: int) -> str:
-    """What a class is called: its name, or its number where classes have none.
+    """The name of a class, or its number where classes have none.
 
     >>> class_name(["cat", "dog"], 1), class_name([], 1)
     ('dog', '1')

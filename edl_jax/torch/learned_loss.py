@@ -40,7 +40,7 @@ class Context(NamedTuple):
 
 
 class _Examples(NamedTuple):
-    """What a loss is called with, checked, the classes on the last axis."""
+    """The arguments of a loss, checked, the classes on the last axis."""
 
     logits: Tensor  # float32 or float64
     present: Tensor  # which classes take part

@@ -60,7 +60,7 @@ class Difference(TypedDict):
 
 
 class Comparison(NamedTuple):
-    """What :func:`compare` has measured, all of it ready for JSON.
+    """The result of :func:`compare`, all of it ready for JSON.
 
     Attributes:
       history: a row an epoch, in the order of training: all losses of a seed, then the next seed.
@@ -106,7 +106,7 @@ def compare(
         measured on; see :func:`edl_jax.training.subsets.for_seed`.
       history: rows that an earlier call had in its history when it was stopped. The runs that are
         complete in them are not trained again. Those of a run that is not belong to ``restore``;
-        without it they are dropped, and that run begins anew.
+        without it they are dropped, and that run starts again.
       on_start: called with loss and seed before each run that is trained.
       on_progress: called with loss and seed and what ``on_progress`` of
         :func:`edl_jax.training.loop.train` is called with.

@@ -1,4 +1,4 @@
-"""What a data set is: labelled examples in memory, checked once, here."""
+"""Data sets: labelled examples in memory, checked once, here."""
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass

@@ -57,7 +57,7 @@ def forward(
 
 
 def name_of(config: TrainOptions, model: Model | None) -> str:
-    """What a network is called: by its name in ``config``, or that of its class or function."""
+    """The name of a network: the one in ``config``, or that of its class or function."""
     if model is None or is_own(config.model):
         return config.model
     return str(getattr(model, "__name__", type(model).__name__))

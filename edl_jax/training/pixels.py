@@ -1,4 +1,4 @@
-"""What is done to the examples of a batch: augmentation of images, and normalisation."""
+"""Preparation of the examples of a batch: augmentation of images, and normalisation."""
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ _COUNTED_AT_ONCE = 1000
 
 
 def resolve_augmentation(augment: str, dataset: Dataset) -> str:
-    """What ``"auto"`` means for a data set; other policies are returned as they are.
+    """The policy that ``"auto"`` stands for; other policies are returned as they are.
 
     Raises:
       OptionError: images are to be augmented, and these are none.
@@ -147,5 +147,5 @@ def normalize(
 
 
 def unit_of(dtype: jax.typing.DTypeLike) -> int:
-    """What examples of ``dtype`` are counted in: 255 for uint8, whose full range it is, else 1."""
+    """The unit of examples of ``dtype``: 255 for uint8, whose full range it is, else 1."""
     return 255 if dtype == jnp.uint8 else 1

@@ -42,7 +42,7 @@ def load(
     """Read a data set that TensorFlow Datasets has prepared as ``array_record``.
 
     Decoding the images takes seconds, so the arrays are cached; a cache that cannot be written is
-    done without, one that is corrupt or out of date is made anew.
+    done without, one that is corrupt or out of date is made again.
 
     Args:
       name: e.g. ``"cifar10"``, ``"fashion_mnist"``, ``"svhn_cropped"``, or a set of your own with

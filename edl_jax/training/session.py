@@ -12,7 +12,7 @@ from edl_jax.training.loop import EpochRow, Midway, TrainResult, train
 from edl_jax.training.network import Model
 
 Name: TypeAlias = Mapping[str, Any]
-"""What tells a run from the others, e.g. its loss and its seed; part of each of its rows."""
+"""The name of a run, e.g. its loss and its seed; part of each of its rows."""
 
 
 class Session:
@@ -20,7 +20,7 @@ class Session:
 
     Args:
       history: rows that an earlier session had when it was stopped. Those of a run that was not
-        finished belong to ``restore``; without it they are dropped, and that run begins anew.
+        finished belong to ``restore``; without it they are dropped, and that run starts again.
       on_start: called with a run's name before it is trained.
       on_progress: called with a run's name and what ``on_progress`` of
         :func:`edl_jax.training.loop.train` is called with.

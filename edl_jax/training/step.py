@@ -21,7 +21,7 @@ from edl_jax.training.network import GraphDef, Model, PyTree, forward, network
 )
 @dataclass(frozen=True)
 class TrainState:
-    """What is carried from step to step.
+    """The state that is carried from step to step.
 
     Attributes:
       step: int32 scalar, steps done.
@@ -40,7 +40,7 @@ class TrainState:
 
 
 class StepInfo(NamedTuple):
-    """What a step reports: mean loss and accuracy of its batch, float32 scalars."""
+    """The report of a step: mean loss and accuracy of its batch, float32 scalars."""
 
     loss: jax.Array
     accuracy: jax.Array

@@ -1,4 +1,4 @@
-"""What the runs of a seed train on: a random part of a data set, held-out examples, noisy labels.
+"""The training set of a seed: a random part of a data set, held-out examples, noisy labels.
 
 The kinds of noise are those of the literature on learning with noisy labels.
 """
@@ -115,7 +115,7 @@ def for_seed(
     label_noise: float = 0.0,
     noise_kind: NoiseKind = "symmetric",
 ) -> Dataset:
-    """What the runs of one seed train on: a random subset with noisy training labels.
+    """The training set of one seed: a random subset with noisy labels.
 
     It depends on the seed and these sizes and rates only, so all losses see the same.
 

@@ -21,7 +21,7 @@ class Line(NamedTuple):
 
 
 def headings(rows: Sequence[Row]) -> list[str]:
-    """What the cells of :func:`lines` are."""
+    """The headings of the cells of :func:`lines`."""
     several = len({row["loss"] for row in rows}) > 1
     rate = ["learning rate"] if _rates_differ(rows) else []
     return [*rate, "accuracy", "NLL", "ECE", *(["accuracy vs. first"] if several else [])]

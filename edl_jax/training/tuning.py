@@ -29,7 +29,7 @@ class Trial(TypedDict):
 
 
 class Tuning(NamedTuple):
-    """What :func:`tune` has found, all of it ready for JSON.
+    """The result of :func:`tune`, all of it ready for JSON.
 
     Attributes:
       history: a row an epoch, in the order of training.

@@ -199,7 +199,7 @@ def test_a_run_that_is_stopped_and_resumed_ends_bit_identical(tmp_path, read_eve
         env=environment(),
     )
     command = f"python -m edl_jax.pretrain --resume --output-dir {directory}"
-    assert result.stderr == f"stopped by {name}; go on with: {command}\n"
+    assert result.stderr == f"stopped by {name}; resume with: {command}\n"
     assert result.returncode == status
     assert len((directory / "metrics.jsonl").read_text().splitlines()) == 45
     assert not (directory / "loss.npz").exists()
@@ -245,9 +245,7 @@ def test_resuming_a_finished_run_says_so_and_touches_nothing(run, capsys):
     before = snapshot(run)
     pretrain.command(["--resume", "--output-dir", str(run)])
 
-    assert (
-        capsys.readouterr().out == f"{run}: this run is finished, there is nothing to go on with\n"
-    )
+    assert capsys.readouterr().out == f"{run}: this run is finished, there is nothing to resume\n"
     assert snapshot(run) == before
 
 

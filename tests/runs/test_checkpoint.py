@@ -194,7 +194,7 @@ def test_a_run_that_is_asked_to_stop_ends_with_a_checkpoint_and_says_how_to_go_o
     assert_same(read(run.path), STATE)
     assert caught.value.signal == 15
     command = f"python -m edl_jax.pretrain --resume --output-dir '{run.path}'"
-    assert str(caught.value) == f"stopped by SIGTERM; go on with: {command}"
+    assert str(caught.value) == f"stopped by SIGTERM; resume with: {command}"
 
 
 def test_a_state_on_its_way_to_divergence_does_not_replace_a_sound_one(tmp_path):

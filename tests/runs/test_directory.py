@@ -209,7 +209,7 @@ def test_a_full_disk_is_one_line_and_leaves_whole_lines_or_nothing(tmp_path, roo
     else:
         lines = (directory / "metrics.jsonl").read_text().splitlines()
         assert [json.loads(line)["generation"] for line in lines] == list(range(left))
-        assert "go on with: python -m edl_jax.pretrain --resume" in result.stderr
+        assert "resume with: python -m edl_jax.pretrain --resume" in result.stderr
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -47,12 +47,12 @@ def test_the_exit_status_names_the_signal(capsys):
     def command():
         with StopRequest() as stop:
             os.kill(os.getpid(), signal.SIGTERM)
-            stop.end("go on with: this")
+            stop.end("resume with: this")
 
     with pytest.raises(SystemExit) as caught:
         cli.main(command)
     assert caught.value.code == 128 + signal.SIGTERM
-    assert capsys.readouterr() == ("", "stopped by SIGTERM; go on with: this\n")
+    assert capsys.readouterr() == ("", "stopped by SIGTERM; resume with: this\n")
 
 
 @pytest.mark.parametrize(
