@@ -21,7 +21,6 @@ from edl_jax.runs.directory import (
     stored_config,
     working_dir,
 )
-from edl_jax.statistics import finite_or_none
 from edl_jax.transfer import PROG as TRANSFER
 from edl_jax.transfer import TransferConfig, read_dataset
 
@@ -65,6 +64,7 @@ def command(args: list[str] | None = None) -> None:
     loss, seeds = _chosen(config, run)
     start = working_dir(path)
 
+    from edl_jax.statistics import finite_or_none
     from edl_jax.suspects.sheet import draw_sheet, write_csv
 
     dataset, wrong = _training_set(run, start, seeds[0])

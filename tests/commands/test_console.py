@@ -55,7 +55,7 @@ def test_it_says_its_version(console):
 )
 def test_an_unknown_command_is_one_line_that_suggests_the_nearest(console, typed, meant):
     suggestion = f"; did you mean {meant}?" if meant else ""
-    expected = "pretrain, transfer, analyze, report, export"
+    expected = "pretrain, transfer, suspects, analyze, report, export"
     line = f"error: {typed}: expected one of {expected}{suggestion}\n"
     assert console(typed) == (2, "", line)
 

@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from edl_jax.losses.loading import load_loss
+from edl_jax.losses.loading import load_learned_loss
 from edl_jax.report import __main__ as report
 from edl_jax.report import page as report_page
 from edl_jax.runs.curves import short_name
@@ -23,9 +23,9 @@ from tests.report.damage import HOSTILE, NAMES, quick_compilation
 def page(runs, tmp_path_factory):
     """The page about all of them; the two searches' one loss is measured once."""
     path = tmp_path_factory.mktemp("page") / "report.html"
-    loss = load_loss(runs[0])
+    loss = load_learned_loss(runs[0])
     with quick_compilation(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report_page, "load_loss", lambda path: loss)
+        patch.setattr(report_page, "load_learned_loss", lambda path: loss)
         measured = functools.cache(report_page.measure_properties)
         patch.setattr(report_page, "measure_properties", measured)
         report.command([*map(str, runs), "--output", str(path)])

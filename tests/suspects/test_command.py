@@ -42,11 +42,12 @@ def test_wrong_labels_are_found_and_listed(noisy, capsys):
     listed = rows(noisy)
     assert len(listed) == found["num_suspects"]
     margins = [float(row["p_given"]) - float(row["p_suggested"]) for row in listed]
-    assert margins == sorted(margins) and max(margins) <= 0
+    assert max(margins) <= 0 and np.all(np.diff(margins) > -3e-4)  # of four digits each
     assert all(row["given"] != row["suggested"] for row in listed)
     # Each is called by its number in the whole training set, of 8,000.
     assert 7000 < max(int(row["example"]) for row in listed) < 8000
-    assert Image.open(noisy / "suspects.png").size[0] > 500
+    with Image.open(noisy / "suspects.png") as sheet:
+        assert sheet.size[0] > 500
 
 
 def test_a_network_that_knows_all_labels_by_heart_suspects_none_and_that_is_said(tmp_path, capsys):
