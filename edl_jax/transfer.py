@@ -204,7 +204,9 @@ def _run(
     what = f"{config.model} on {num_train:,} {dataset.kind} of {config.dataset}"
     print(f"Training {what} into {run.path}", flush=True)
     checkpoints = checkpoint.Checkpoints(run, config.checkpoint_every, stop)
-    tensorboard.attach(run, config.tensorboard, step="epoch", series=("loss", "seed"))
+    tensorboard.attach(
+        run, config.tensorboard, step="epoch", series=("loss", "tuning_rate", "seed")
+    )
     logged: list[Any] = list(run.history())
     rates = config.learning_rate if len(config.learning_rate) > 1 else None
     runs = [{"loss": name, "tuning_rate": rate} for name in losses for rate in rates or ()]

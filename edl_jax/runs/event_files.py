@@ -66,7 +66,8 @@ class EventFiles:
             raise self._run.cannot_write(self._root, error) from error
 
     def _write(self, row: Mapping[str, object]) -> None:
-        directory = self._root.joinpath(*(quote(f"{n}={row[n]}", "=") for n in self._series))
+        curve = (quote(f"{name}={row[name]}", "=") for name in self._series if name in row)
+        directory = self._root.joinpath(*curve)
         if directory not in self._writers:
             directory.mkdir(parents=True)
             self._writers[directory] = EventsWriter(str(directory / "events"))

@@ -12,8 +12,8 @@ def attach(run: RunDirectory, wanted: bool, step: str, series: tuple[str, ...] =
         ``wanted``.
       wanted: whether to write any.
       step: which entry of a logged row counts the steps; its other numbers become scalars.
-      series: entries that tell one curve from another; each combination of their values is a run
-        of its own in TensorBoard.
+      series: entries that tell one curve from another, where a row has them; each combination of
+        their values is a run of its own in TensorBoard.
 
     Raises:
       EdlError: tensorboardX is not installed.

@@ -120,7 +120,7 @@ def read_folder(path: Path, image_size: int | None = None, seed: int = 0) -> Dat
     classes = _folders(path / "train" if split else path)
     train = _pictures(path / "train" if split else path, classes)
     test = _pictures(_test_folder(path, classes), classes) if split else []
-    grey = all(_is_grey(found.path) for found in (*train, *test))
+    grey = {_is_grey(found.path) for found in (*train, *test)} == {True}  # looks at every one
     read = partial(_read_all, image_size=image_size, grey=grey)
     labels = [np.array([found.label for found in part], np.int32) for part in (train, test)]
     return Dataset.from_arrays(
@@ -161,15 +161,22 @@ def _pictures(path: Path, classes: Sequence[str]) -> list[_Picture]:
     found = []
     for label, name in enumerate(classes):
         files = sorted((path / name).rglob("*"))
-        files = [file for file in files if file.suffix.lower() in SUFFIXES and file.is_file()]
+        files = [file for file in files if _is_picture(file)]
         if not files:
             raise EdlError(f"folder {path / name}: expected pictures in it, {', '.join(SUFFIXES)}")
         found += [_Picture(file, label) for file in files]
     return found
 
 
+def _is_picture(path: Path) -> bool:
+    hidden = path.name.startswith(".")  # some systems keep a file of their own beside each
+    return path.suffix.lower() in SUFFIXES and not hidden and path.is_file()
+
+
 def _is_grey(path: Path) -> bool:
     with _opened(path) as picture:
+        if picture.mode[0] in "IF":
+            raise EdlError(f"{path}: more than 8 bits a channel: expected 8")
         return picture.mode in ("1", "L")
 
 

@@ -165,8 +165,10 @@ def test_tuning_and_measuring_resume_to_the_bit_with_a_model_of_ones_own(
 
 def test_the_table_and_the_rows_say_which_rate_each_loss_got(counts, tmp_path, capsys):
     args = ["--dataset", str(counts), *QUICK, "--loss", "cross_entropy", "one_minus_p"]
-    rates = ["--learning-rate", "1e-6", "0.03"]
+    rates = ["--learning-rate", "1e-6", "0.03", "--tensorboard"]
     transfer.command([*args, *rates, "--output-dir", str(tmp_path / "run")])
+    curves = {path.parent.name for path in (tmp_path / "run").rglob("events.*")}
+    assert curves == {"tuning_rate=1e-06", "tuning_rate=0.03", "seed=0"}
     summary = json.loads((tmp_path / "run/summary.json").read_text())
     assert len(summary["tuning"]) == 4
     best = {row["loss"]: row["learning_rate"] for row in summary["rows"]}

@@ -36,7 +36,8 @@ def blocks_of(page):
 
 def commands_of(block):
     for line in block.replace("\\\n", " ").splitlines():
-        yield from (part.strip() for part in line.split(" && ") if part.strip())
+        if not line.startswith("#"):
+            yield from (part.strip() for part in line.split(" && ") if part.strip())
 
 
 def lines_of(page):

@@ -128,6 +128,16 @@ def test_folders_that_are_no_data_set_are_one_line(tmp_path):
         load("folder:no/such/place")
 
 
+def test_hidden_files_are_passed_over_and_deep_pictures_refused(tmp_path):
+    for name in ("a", "b"):
+        pictures(tmp_path / name, 5)
+        (tmp_path / name / "._0.png").write_bytes(b"no picture")
+    assert len(read_folder(tmp_path).train_labels) == 8
+    Image.fromarray(np.full((5, 7), 40_000, np.uint16)).save(tmp_path / "a" / "deep.png")
+    with pytest.raises(EdlError, match=r"deep\.png: more than 8 bits a channel: expected 8"):
+        read_folder(tmp_path)
+
+
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n and no more"])
 def test_a_damaged_picture_is_named(tmp_path, content):
     pictures(tmp_path / "a")
