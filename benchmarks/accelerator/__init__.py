@@ -1,1 +1,1 @@
-"""What an accelerator makes of the search, of the losses and of training with them."""
+"""The speed of an accelerator in the search, of the losses and of training with them."""

@@ -1,4 +1,4 @@
-"""What this machine's accelerator makes of the search, of the losses and of training with them.
+"""The speed of this machine's accelerator in the search, of the losses and of training with them.
 
     python -m benchmarks.accelerator --minutes 8 --data-dir DIR
 

@@ -1,4 +1,4 @@
-"""What is measured, in the order of its worth, and the loop that measures until the time is up."""
+"""The measurements in the order of their worth, and the loop that measures until the time is up."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -85,7 +85,7 @@ class Measurements:
         self._taken: dict[str, float] = {}
 
     def device(self) -> Row:
-        """What the device reaches; the peaks are kept."""
+        """The peaks of the device, which are kept."""
         on_cpu = jax.default_backend() == "cpu"
         side = min(self.sizes.matrices, CPU_SIDE) if on_cpu else self.sizes.matrices
         self.peaks = peaks(side)

@@ -16,9 +16,9 @@ class AcceleratorConfig:
     """Measure on this machine's accelerator, the most worthwhile first, until the time is up."""
 
     minutes: float = 8.0
-    """What all of it may take, imports and compilation included."""
+    """Minutes that all of it may take, imports and compilation included."""
     kinds: tuple[str, ...] = KINDS
-    """What is measured: device, search, evosax, step, loss, rehearsal, training."""
+    """Kinds of measurements: device, search, evosax, step, loss, rehearsal, training."""
     data_dir: Path | None = None
     """Where CIFAR-10 is: the directory of the prepared sets of TensorFlow Datasets, or an .npz file
     of uint8 arrays train_images, train_labels, test_images and test_labels."""

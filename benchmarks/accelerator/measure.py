@@ -13,7 +13,7 @@ from jax.typing import DTypeLike
 
 
 class Peaks(NamedTuple):
-    """What the device reaches: operations a second of matrix products, bytes a second of a copy."""
+    """Peaks of the device: operations a second of matrix products, bytes a second of a copy."""
 
     bfloat16: float
     float32: float

@@ -24,7 +24,7 @@ def problem(population_size: int, pairs: int) -> EvolutionConfig:
 
 
 def device_row(peaks: Peaks, side: int) -> Row:
-    """What the device is and reaches."""
+    """The device and its peaks."""
     memory = jax.devices()[0].memory_stats() or {}
     return {"memory_bytes": memory.get("bytes_limit"), "side": side, **peaks._asdict()}
 

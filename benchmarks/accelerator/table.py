@@ -17,7 +17,7 @@ NOTHING = "No accelerator has been measured yet, so there are no figures."
 
 
 def blocks(content: dict[str, Any] | None) -> dict[str, str]:
-    """What stands between the marks of the page, by mark; ``content`` is None without a file."""
+    """The blocks of the page, by mark; ``content`` is None without a file."""
     return {"accelerator": NOTHING if content is None else markdown(content)}
 
 

@@ -1,4 +1,4 @@
-"""What ``chaos`` measures: long orbits of every map, against what is known of it."""
+"""The cells of ``chaos``: long orbits of every map, against what is known of it."""
 
 import time
 from functools import partial
@@ -38,7 +38,7 @@ def _run_chunk(chaos: ChaoticMap, carry: Any, keep: bool) -> tuple[Any, tuple[An
 
 
 def measure(name: str, orbits: int, steps: int, seed: int = 0) -> Row:
-    """What the orbits of a map show after ``steps`` steps, a multiple of 1,000.
+    """Statistics of the orbits of a map after ``steps`` steps, a multiple of 1,000.
 
     Returns:
       A row of the results file. ``ks``: the most by which the distribution function of all values

@@ -53,7 +53,7 @@ def _all(named: dict[str, list[Figure]]) -> list[Figure]:
 
 
 def _many(named: dict[str, list[Figure]]) -> str:
-    """What many ratios come to, in a few words."""
+    """A summary of many ratios, in a few words."""
     found = {name: figures[0] for name, figures in named.items() if figures}
     if not found:
         return NOT_RUN
@@ -69,7 +69,7 @@ def _many(named: dict[str, list[Figure]]) -> str:
 
 
 def of_the_paper() -> Iterator[Claim]:
-    """What Xiang and Pei claim, in its abstract and summary."""
+    """Claims of Xiang and Pei, in abstract and summary."""
     small = f.gained("fashion-mlp", 0.0, "aware", "edl-base")
     yield Claim(
         "A small network of (probabilities, label) can be a loss.",
@@ -139,7 +139,7 @@ def of_the_paper() -> Iterator[Claim]:
 
 
 def of_its_future_work() -> Iterator[Claim]:
-    """What the paper leaves to later work."""
+    """Items that the paper leaves to later work."""
     many = {"CLINC150": f.gained("clinc-mlp", 0.0, "aware", "edl-robust")}
     yield Claim(
         "The losses serve larger data sets.",
@@ -193,7 +193,7 @@ def of_its_future_work() -> Iterator[Claim]:
 
 
 def of_ours() -> Iterator[Claim]:
-    """What this project says."""
+    """Claims of this project."""
     exact, naive = f.orbits()
     at = naive["collapse"]
     yield Claim(

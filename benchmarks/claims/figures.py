@@ -161,7 +161,7 @@ def _mutation_lines() -> tuple[mutation.Line, ...]:
 
 
 def line_of(problem: str, operator: str) -> mutation.Line | None:
-    """What the mutation study knows of an operator on a problem."""
+    """The mutation study's figures of an operator on a problem."""
     wanted = (problem, operator)
     return next((x for x in _mutation_lines() if (x["problem"], x["name"]) == wanted), None)
 

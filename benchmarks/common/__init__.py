@@ -1,1 +1,1 @@
-"""What several benchmarks use: results files, pages, timing, processes, a small data set."""
+"""Tools of several benchmarks: results files, pages, timing, processes, a small data set."""

@@ -1,4 +1,4 @@
-"""What the tables of speed share: ratios within a repeat, and what a results file says of itself.
+"""Tools of the tables of speed: ratios within a repeat, and what a results file says of itself.
 
 In a repeat everything that is compared takes its turn, so a ratio of two turns of one repeat is
 free of what slows the machine for a while.
@@ -28,7 +28,7 @@ def paired_ratios(rows: Sequence[Row], one: Row, other: Row, quantity: str) -> n
 
 
 def source(content: dict[str, Any], benchmark: str) -> str:
-    """What a results file says of its own making."""
+    """A sentence on how a results file was made."""
     about = content["meta"]
     versions = {**about["environment"], **about}
     named = ", ".join(

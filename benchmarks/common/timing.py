@@ -1,4 +1,4 @@
-"""What the benchmarks of speed share: a stopwatch, fair turns, and what machine it was."""
+"""Tools of the benchmarks of speed: a stopwatch, fair turns, and what machine it was."""
 
 import importlib.metadata
 import math
@@ -41,7 +41,7 @@ def calls_for(function: Callable[[], object], target: float) -> int:
 
 
 def turns(names: Sequence[str], repeat: int) -> list[str]:
-    """The order of a repeat, drawn anew for each: nothing always comes after the same one.
+    """The order of a repeat, drawn for each: nothing always comes after the same one.
 
     >>> sorted(turns(["a", "b", "c"], 1))
     ['a', 'b', 'c']

@@ -1,1 +1,1 @@
-"""What do kills, damaged files and bad options do to a run, and does memory grow?"""
+"""Kills, damaged files and bad options, done to runs on purpose; and whether memory grows."""

@@ -1,4 +1,4 @@
-"""What goes wrong in long runs, done on purpose and counted: kills, damaged files, bad options.
+"""Faults of long runs, done on purpose and counted: kills, damaged files, bad options.
 
 Kills: SIGKILL at random moments of pretrain and transfer runs that write checkpoints as often as
 they can; each run is then resumed and compared, byte by byte, with one that was never stopped.

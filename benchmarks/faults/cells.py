@@ -1,4 +1,4 @@
-"""What ``faults`` does and counts, one section after another."""
+"""The sections of ``faults``, one after another."""
 
 import multiprocessing
 from collections import Counter

@@ -110,7 +110,7 @@ def stored_configs(draw: st.DrawFn) -> tuple[str, list[str], bytes]:
 
 
 def stored(command: str) -> dict[str, Any]:
-    """What config.json holds of a sound run."""
+    """The config.json of a sound run."""
     if command == "pretrain":
         return {"command": command, **pretrain.PretrainConfig().recorded()}
     config = transfer.TransferConfig(

@@ -33,7 +33,7 @@ Members = dict[str, bytes]
 
 
 class Payload:
-    """What a malicious pickle would run: it makes a directory, the trap."""
+    """The code that a malicious pickle would run: it makes a directory, the trap."""
 
     def __init__(self, trap: Path) -> None:
         self.trap = str(trap)

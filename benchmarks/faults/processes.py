@@ -93,7 +93,7 @@ def sound_log(path: Path) -> bool:
 
 
 def contents(directory: Path) -> dict[str, Any]:
-    """What must be the same: names, artifact, log, and the summary but for times."""
+    """The parts of a run that must agree: names, artifact, log, and the summary but for times."""
     found: dict[str, Any] = {"names": sorted(path.name for path in directory.iterdir())}
     found |= {n: (directory / n).read_bytes() for n in RESULT if (directory / n).exists()}
     summary = directory / "summary.json"

@@ -1,4 +1,4 @@
-"""What ``mutation_strategies`` runs: each operator tuned on some seeds, measured on others.
+"""The cells of ``mutation_strategies``: each operator tuned on some seeds, measured on others.
 
 The step size with which the target is reached soonest, in the geometric mean, is an operator's own.
 The target of a problem is what Gaussian mutation reaches after half of its generations: the median
@@ -129,12 +129,12 @@ def run_problem(name: str, config: MutationStrategiesConfig, output: Path) -> No
 
 
 def row_key(row: Row) -> tuple[object, ...]:
-    """What a row is about: its problem and its operator."""
+    """The key of a row: its problem and its operator."""
     return tuple(row[field] for field in ("problem", *FIELDS))
 
 
 def variants(problem: str, quick: bool) -> list[Variant]:
-    """What is compared on a problem: everything where losses are evolved by ranking."""
+    """The operators compared on a problem: everything where losses are evolved by ranking."""
     if problem == "rehearsal":
         return FEW
     if quick:

@@ -1,4 +1,4 @@
-"""What ``mutation_strategies`` searches: losses by ranking, losses by rehearsal, BBOB functions."""
+"""The problems of ``mutation_strategies``: losses by ranking or by rehearsal, BBOB functions."""
 
 from collections.abc import Callable
 from dataclasses import replace

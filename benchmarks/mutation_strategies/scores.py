@@ -1,4 +1,4 @@
-"""What the scores of a search say: when it reached the target, and whether it stagnated."""
+"""Readings of a search's scores: when it reached the target, and whether it stagnated."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,7 +9,7 @@ CHECKS = 50  # how often a search is scored on its way
 
 
 class Curve(NamedTuple):
-    """What searches reached.
+    """The curves of searches.
 
     Attributes:
       scores: ``(runs, checks)``, the incumbent's score at equal distances, the end included.

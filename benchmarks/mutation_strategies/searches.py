@@ -23,7 +23,7 @@ MONITOR_PAIRS, FINAL_PAIRS = 512, 2048
 
 
 class Shared(NamedTuple):
-    """What all operators share on a problem: compiled once, and the same for each seed.
+    """Functions that all operators share on a problem: compiled once, and the same for each seed.
 
     Attributes:
       draw: ``keys -> instances``, what each search is judged on in each generation; leaves lead
@@ -44,7 +44,7 @@ def keys_of(key: Any) -> dict[str, Any]:
 
 
 def make_shared(problem: Problem) -> Shared:
-    """What is drawn and how it is scored, on ``problem``."""
+    """The draws and the scores of ``problem``."""
     generations = CHECKS * check_every(problem.num_generations)
 
     def draw(key: jax.Array) -> Any:

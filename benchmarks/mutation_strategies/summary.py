@@ -1,4 +1,4 @@
-"""What the rows of ``mutation_strategies`` come to: each operator against Gaussian mutation."""
+"""A summary of the rows of ``mutation_strategies``: each operator against Gaussian mutation."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -78,7 +78,7 @@ def summarise(rows: Iterable[Row]) -> list[Line]:
 
 
 def _alone(problem: str, name: str, group: Sequence[Row]) -> Line:
-    """What an operator reached, compared with nothing."""
+    """The figures of an operator by itself."""
     reached = [row["generations_to_target"] for row in group]
     total = group[0]["num_generations"]
     return {

@@ -60,7 +60,7 @@ def markdown(lines: Sequence[Line]) -> str:
 
 
 def blocks(content: dict[str, Any], lines: Sequence[Line]) -> dict[str, str]:
-    """What stands between the marks of ``docs/mutation_strategies.md``, by their names."""
+    """The blocks of ``docs/mutation_strategies.md``, by mark."""
     problems = dict.fromkeys(line["problem"] for line in lines)
     every = (
         folded(problem, markdown([line for line in lines if line["problem"] == problem]))

@@ -31,7 +31,7 @@ class Variant:
 
     @property
     def name(self) -> str:
-        """What sets it apart from the first of its kind, in a few words."""
+        """A name that sets it apart from the first of its kind, in a few words."""
         usual = Variant(operator=self.operator)
         parts = [self.strategy] if self.strategy != "ES" else []
         parts += ["Gaussian"] if self.operator == "gaussian" and self != GRADIENT else []

@@ -1,4 +1,4 @@
-"""What ``rehearsal`` runs: a loss in a regime, at one learning rate or several."""
+"""The cells of ``rehearsal``: a loss in a regime, at one learning rate or several."""
 
 import itertools
 import time
@@ -67,7 +67,7 @@ def resolve(name: str) -> Loss | FullLoss:
 
 
 class Cell(NamedTuple):
-    """What is run at once."""
+    """Rates that are run at once."""
 
     kind: str
     regime: str
@@ -76,7 +76,7 @@ class Cell(NamedTuple):
     seed: int = SEED
 
     def key(self, rate: float) -> Row:
-        """What tells the row of a rate from all others."""
+        """The key of the row of a rate."""
         return dict(zip(KEY, (*self[:3], rate, self.seed), strict=True))
 
 

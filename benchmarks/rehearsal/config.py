@@ -47,7 +47,7 @@ class RehearsalBenchmarkConfig:
     regimes: tuple[str, ...] = REGIMES
     """Regimes of rehearsal."""
     kinds: tuple[str, ...] = KINDS
-    """What is run: rehearsed, real, scaling (what a generation of a search costs)."""
+    """Kinds of cells to run: rehearsed, real, scaling (what a generation of a search costs)."""
     num_tasks: int = 8
     """Tasks of a regime, the same for all losses."""
     minutes: float = 18.0

@@ -1,4 +1,4 @@
-"""What a generation of a rehearsing search costs, and that it is linear in all it is made of."""
+"""The cost of a generation of a rehearsing search, and that it is linear in all it is made of."""
 
 import time
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ GENERATIONS = 3
 
 
 def name(size: tuple[int, int, tuple[float, ...], tuple[str, ...]]) -> str:
-    """What a row calls a size."""
+    """The name of a size in a row."""
     candidates, tasks, rates, regimes = size
     return f"{candidates} x {tasks} x {len(rates)} x {len(regimes)}"
 

@@ -133,7 +133,7 @@ def _cell(one: Mapping[str, float], other: Mapping[str, float]) -> str:
 
 
 def costs(rows: Sequence[Row]) -> str:
-    """What a generation costs at each size; the last column is constant where cost is linear."""
+    """The cost of a generation at each size; the last column is constant where cost is linear."""
     headings = ["candidates x tasks x rates x regimes", "devices", "seconds", "µs a student's step"]
     lines = [
         [

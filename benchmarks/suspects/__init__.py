@@ -1,1 +1,1 @@
-"""Which training labels look wrong: how many of the wrong ones are found, beside cleanlab."""
+"""Wrong training labels: how many are found, beside cleanlab."""

@@ -1,4 +1,4 @@
-"""What ``suspects`` measures: an MLP is trained on noisy labels, and both methods judge them."""
+"""The cells of ``suspects``: an MLP is trained on noisy labels, and both methods judge them."""
 
 from collections.abc import Iterator
 from pathlib import Path

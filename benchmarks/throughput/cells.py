@@ -1,4 +1,4 @@
-"""What ``throughput`` runs: the implementations in turns, each in a process of its own."""
+"""The cells of ``throughput``: the implementations in turns, each in a process of its own."""
 
 import contextlib
 import multiprocessing

@@ -13,7 +13,7 @@ class ThroughputConfig:
     """Measure generations a second of the same search in several implementations."""
 
     implementations: tuple[str, ...] = NAMES
-    """What is compared; evotorch is left out, with a line that says so, where it is not there."""
+    """Implementations to compare; evotorch is left out, and a line says so, where it is not there."""
     population_sizes: tuple[int, ...] = (64, 512)
     """Candidates in a generation, one measurement each."""
     repeats: int = 5

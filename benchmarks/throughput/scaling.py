@@ -42,7 +42,7 @@ def resident(field: str) -> int | None:
 
 
 def forget_peak() -> None:
-    """Let ``VmHWM`` begin anew at what is resident now (proc(5), clear_refs)."""
+    """Let ``VmHWM`` begin again at what is resident now (proc(5), clear_refs)."""
     switch = Path("/proc/self/clear_refs")
     if switch.exists():
         switch.write_text("5")

@@ -16,7 +16,7 @@ from benchmarks.throughput.plot import AXES, QUANTITIES, draw
 
 
 def blocks(content: dict[str, Any]) -> dict[str, str]:
-    """What stands between the marks of ``docs/speed.md``, by mark."""
+    """The blocks of ``docs/speed.md``, by mark."""
     return {
         "throughput": source(content, "throughput") + "\n\n" + rates(content),
         "floor": floors(content["floor"]),
@@ -73,7 +73,7 @@ def rates(content: dict[str, Any]) -> str:
 
 
 def floors(rows: Sequence[Row]) -> str:
-    """What a generation's arithmetic takes at the least, part by part."""
+    """The least time of a generation's arithmetic, part by part."""
     lines = []
     for floor in rows:
         size = f"{floor['population_size']}"

@@ -1,1 +1,1 @@
-"""What does a learned loss cost in a training step, and is the step a fast one?"""
+"""The cost of a learned loss in a training step, and whether the step is a fast one."""

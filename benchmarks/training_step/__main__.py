@@ -1,4 +1,4 @@
-"""What a learned loss costs in training, and whether the training step is a fast one.
+"""The cost of a learned loss in training, and whether the training step is a fast one.
 
     python -m benchmarks.training_step
 

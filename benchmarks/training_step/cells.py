@@ -1,4 +1,4 @@
-"""What ``training_step`` runs: steps of a network under each loss, and each loss by itself."""
+"""The cells of ``training_step``: steps of a network under each loss, and each loss by itself."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -70,7 +70,7 @@ def jax_step(
 
 
 def repeated(run: Callable[[], object], number: int) -> list[object]:
-    """What ``number`` calls give."""
+    """The results of ``number`` calls."""
     return [run() for _ in range(number)]
 
 

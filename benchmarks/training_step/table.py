@@ -18,7 +18,7 @@ REFERENCE = {"implementation": "edl_jax", "loss": "cross_entropy"}
 
 
 def blocks(content: dict[str, Any]) -> dict[str, str]:
-    """What stands between the marks of ``docs/speed.md``, by mark."""
+    """The blocks of ``docs/speed.md``, by mark."""
     return {
         "training_step": source(content, "training_step") + "\n\n" + steps(content["rows"]),
         "bare_losses": bare_losses(content["bare_losses"]),

@@ -1,4 +1,4 @@
-"""What the parts of ``edl-robust`` are worth: itself less the same loss with another gate."""
+"""The worth of the parts of ``edl-robust``: itself less the same loss with another gate."""
 
 from collections.abc import Sequence
 

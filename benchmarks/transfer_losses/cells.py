@@ -1,4 +1,4 @@
-"""What ``transfer_losses`` runs: tuning and measuring of each loss, cell by cell."""
+"""The cells of ``transfer_losses``: tuning and measuring of each loss, cell by cell."""
 
 from collections.abc import Callable, Iterator
 from functools import partial

@@ -1,4 +1,4 @@
-"""What the rows of ``transfer_losses`` come to: means over seeds and differences paired by seed."""
+"""A summary of the rows of ``transfer_losses``: means over seeds and differences paired by seed."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -69,7 +69,7 @@ def summarise(rows: Sequence[Row]) -> list[Line]:
 
 
 def place(line: Line) -> Place:
-    """What is compared with each other: a sort key for problem, label noise and protocol."""
+    """The comparison that a line belongs to: a sort key for problem, label noise and protocol."""
     protocols = ("unaware", "aware")
     noise = (line["noise_kind"] == "asymmetric", line["label_noise"])
     return (*(line[field] for field in SETTING), *noise, protocols.index(line["protocol"]))

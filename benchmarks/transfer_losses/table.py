@@ -213,7 +213,7 @@ def scales(lines: Sequence[Line]) -> str:
 
 
 def blocks(content: dict[str, Any], lines: Sequence[Line]) -> dict[str, str]:
-    """What stands between the marks of ``docs/transfer_losses.md``, by their names."""
+    """The blocks of ``docs/transfer_losses.md``, by mark."""
     return {
         "made_by": made_by(content, "transfer_losses", ("jax", "flax", "optax")),
         "transfer_losses": overview(lines),
