@@ -13,7 +13,7 @@ class ThroughputConfig:
     """Measure generations a second of the same search in several implementations."""
 
     implementations: tuple[str, ...] = NAMES
-    """Implementations to compare; evotorch is left out, and a line says so, where it is not there."""
+    """Implementations to compare; evotorch is left out where it is not there, which a line says."""
     population_sizes: tuple[int, ...] = (64, 512)
     """Candidates in a generation, one measurement each."""
     repeats: int = 5

@@ -5,14 +5,15 @@ Needs torch and numpy; JAX is not imported.
 
 from pathlib import Path
 
-from edl_jax.errors import EdlError, require_package
+from edl_jax.errors import EdlError
 from edl_jax.losses import artifact
 
-require_package("edl_jax.torch", "torch", "torch")
+try:
+    from torch import Tensor
+except ImportError as error:
+    raise ImportError('edl_jax.torch needs torch: pip install "edl_jax[torch]"') from error
 
-from torch import Tensor  # noqa: E402, after what says that it is missing
-
-from edl_jax.torch.learned_loss import Context, LearnedLoss  # noqa: E402
+from edl_jax.torch.learned_loss import Context, LearnedLoss
 
 __all__ = ["Context", "LearnedLoss", "load_loss"]
 

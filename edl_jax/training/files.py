@@ -3,6 +3,7 @@
 import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -184,10 +185,9 @@ def _read_all(pictures: Sequence[_Picture], image_size: int | None, grey: bool) 
     read = partial(_read, image_size=image_size, mode="L" if grey else "RGB")
     first = read(pictures[0])
     images = np.empty((len(pictures), *first.shape), np.uint8)
-    bar = progress_bar("pictures/s")
-    bar.disable = len(pictures) < _SHOWN_FROM
-    with bar as progress, ThreadPoolExecutor() as pool:
-        task = progress.add_task("reading pictures", total=len(pictures))
+    bar = progress_bar("pictures/s") if len(pictures) >= _SHOWN_FROM else None
+    with bar or nullcontext(), ThreadPoolExecutor() as pool:
+        task = None if bar is None else bar.add_task("reading pictures", total=len(pictures))
         for start in range(0, len(pictures), _READ_AT_ONCE):
             part = pictures[start : start + _READ_AT_ONCE]
             for i, image in enumerate(pool.map(read, part), start):
@@ -198,7 +198,8 @@ def _read_all(pictures: Sequence[_Picture], image_size: int | None, grey: bool) 
                         "size, or --image-size"
                     )
                 images[i] = image
-            progress.advance(task, len(part))
+            if bar is not None and task is not None:
+                bar.advance(task, len(part))
     return images
 
 
