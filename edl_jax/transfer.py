@@ -5,6 +5,7 @@ learning_curves.png, and with ``--save-model`` the trained networks.
 """
 
 import contextlib
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -197,7 +198,6 @@ def _run(
     from edl_jax.runs import checkpoint, tensorboard
     from edl_jax.runs.environment import environment
     from edl_jax.training.comparison import compare, interval_note
-    from edl_jax.training.saved import save_classifier
     from edl_jax.training.table import table
     from edl_jax.training.tuning import tune, tuning_sizes
 
@@ -231,8 +231,8 @@ def _run(
 
         def on_run(row: "ComparisonRow", trained: "TrainResult") -> None:
             if config.save_model and not trained.diverged:
-                place = f"{config.loss.index(row['loss'])}-seed{row['seed']}"
-                save_classifier(trained.classifier, run.path / CLASSIFIERS / place, row)
+                number = config.loss.index(row["loss"])
+                _keep(trained, run.path / CLASSIFIERS / f"{number}-seed{row['seed']}", row)
             checkpoints.write(None)
 
         # What is logged says which runs are done; a checkpoint is of the first that is not.
@@ -282,6 +282,14 @@ def _run(
         note = interval_note(len(config.seeds))
         print(f"Differences are in points, paired by seed, {note}.")
     print(f"See it: {run.report_command}")
+
+
+def _keep(trained: "TrainResult", place: Path, row: "ComparisonRow") -> None:
+    from edl_jax.training.saved import save_classifier
+
+    # A kill may have hit between this and the checkpoint that says it is done.
+    shutil.rmtree(place, ignore_errors=True)
+    save_classifier(trained.classifier, place, row)
 
 
 if __name__ == "__main__":

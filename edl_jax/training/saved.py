@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from edl_jax import parts
 from edl_jax.errors import EdlError, cannot, one_line
@@ -155,11 +156,16 @@ def _load(path: Path, content: Json, model: Model | None) -> Classifier:
             model=spec.model if spec.model in MODELS else "mlp", width=spec.width
         )
         graphdef, arrays = network(options, model, spec.shape, spec.num_classes)
+        # Nothing is allocated before the files are known to have the sizes that the spec calls for.
+        statistic = jax.ShapeDtypeStruct(_statistics_shape(content, spec), jnp.float32)
+        others = {"mean": statistic, "std": statistic}
+        params, model_state = jax.eval_shape(arrays, jax.random.key(0))
+        like = {"params": params, "model_state": model_state, **others}
+        found = _read_leaves(path / ARRAYS, content["files"], like)
         params, model_state = arrays(jax.random.key(0))
-        shape = tuple(map(int, content["statistics_shape"]))
-        statistic = jax.ShapeDtypeStruct(shape, jnp.float32)
-        like = {"params": params, "model_state": model_state, "mean": statistic, "std": statistic}
-        state = _read_state(path / ARRAYS, content["files"], like)
+        like = {"params": params, "model_state": model_state, **others}
+        leaves = [from_numpy(found[name], leaf) for name, leaf in named_leaves(like).items()]
+        state = jax.tree.unflatten(jax.tree.structure(like), leaves)
     except EdlError as error:
         raise EdlError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from None
     except OSError as error:
@@ -174,19 +180,30 @@ def _spec(content: Json) -> ClassifierSpec:
     fields["shape"] = tuple(map(int, fields["shape"]))
     fields["class_names"] = tuple(map(str, fields["class_names"]))
     spec = ClassifierSpec(**fields)
-    if spec.kind not in get_args(Kind):
-        raise EdlError(f"kind {spec.kind!r}: expected one of {', '.join(get_args(Kind))}")
+    known = {"kind": get_args(Kind), "dtype": ("uint8", "int32", "float32")}
+    for name, values in known.items():
+        if getattr(spec, name) not in values:
+            raise EdlError(f"{name} {getattr(spec, name)!r}: expected one of {', '.join(values)}")
+    if type(spec.num_classes) is not int or spec.num_classes < 2 or min(spec.shape) < 1:
+        raise EdlError(f"{spec.num_classes} classes, examples {list(spec.shape)}: no such network")
+    if spec.class_names and len(spec.class_names) != spec.num_classes:
+        raise EdlError(f"{len(spec.class_names)} class names for {spec.num_classes} classes")
     return spec
 
 
-def _read_state(root: Path, files: Mapping[str, Any], like: Any) -> Any:
-    expected = named_leaves(like)
-    forms = {name: stored_form(leaf) for name, leaf in expected.items()}
+def _statistics_shape(content: Json, spec: ClassifierSpec) -> tuple[int, ...]:
+    shape = tuple(map(int, content["statistics_shape"]))
+    if shape not in (spec.shape[-1:], spec.shape, (1,)):
+        raise EdlError(f"statistics of shape {list(shape)} for examples {list(spec.shape)}")
+    return shape
+
+
+def _read_leaves(root: Path, files: Mapping[str, Any], like: Any) -> dict[str, np.ndarray]:
+    forms = {name: stored_form(leaf) for name, leaf in named_leaves(like).items()}
     with quiet_logs():
         check_files(root, files, forms)
         found = read_arrays(root, forms)
     for name, form in forms.items():
         if (found[name].shape, found[name].dtype) != (form.shape, form.dtype):
             raise EdlError(f"{root}: array {name} is not of the shape and type it should be")
-    leaves = [from_numpy(found[name], leaf) for name, leaf in expected.items()]
-    return jax.tree.unflatten(jax.tree.structure(like), leaves)
+    return found

@@ -163,6 +163,21 @@ def test_tuning_and_measuring_resume_to_the_bit_with_a_model_of_ones_own(
     assert results[0]["tuning"] == results[1]["tuning"]
 
 
+def test_a_kill_between_a_classifier_and_its_checkpoint_loses_nothing(
+    counts, tmp_path, monkeypatch
+):
+    args = ["--dataset", str(counts), *QUICK, "--loss", "brier", "--save-model"]
+    path = tmp_path / "run"
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(Checkpoints, "write", lambda self, state: 1 / 0)
+        transfer.command([*args, "--output-dir", str(path)])
+    assert (path / "classifiers/0-seed0/classifier.json").exists()
+    transfer.command(["--resume", "--output-dir", str(path)])
+    dataset = load(str(counts))
+    predicted = load_classifier(path).predict(dataset.test_images)
+    assert np.mean(predicted == dataset.test_labels) == pytest.approx(measured(path, "brier", 0))
+
+
 def test_the_table_and_the_rows_say_which_rate_each_loss_got(counts, tmp_path, capsys):
     args = ["--dataset", str(counts), *QUICK, "--loss", "cross_entropy", "one_minus_p"]
     rates = ["--learning-rate", "1e-6", "0.03", "--tensorboard"]

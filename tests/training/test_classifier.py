@@ -9,6 +9,7 @@ from flax import nnx
 
 from edl_jax import load_classifier
 from edl_jax.errors import EdlError
+from edl_jax.runs.checkpoint import digest
 from edl_jax.training.classifier import Classifier
 from edl_jax.training.config import TrainConfig
 from edl_jax.training.data import Dataset
@@ -121,6 +122,44 @@ def kept(tmp_path_factory):
 def change(path, **values):
     content = json.loads((path / DESCRIPTION).read_text())
     (path / DESCRIPTION).write_text(json.dumps(content | values))
+
+
+def forge(path, **values):
+    """As someone would who knows the format: the checksum is that of what is said."""
+    content = json.loads((path / DESCRIPTION).read_text()) | values
+    del content["sha256"]
+    (path / DESCRIPTION).write_text(json.dumps(content | {"sha256": digest(content)}))
+
+
+FORGED = [
+    {"width": 10**9},
+    {"width": "wide"},
+    {"num_classes": 10**9},
+    {"num_classes": "many"},
+    {"num_classes": 0},
+    {"shape": [10**6, 10**6, 3]},
+    {"shape": [6, 6, -3]},
+    {"shape": "abc"},
+    {"kind": "sounds"},
+    {"dtype": "object"},
+    {"class_names": ["one"]},
+    {"class_names": 3},
+    {"statistics_shape": [5]},
+    {"statistics_shape": [10**12]},
+    {"model": "../mine.py:Small", "model_sha256": 5},
+    {"files": {}},
+    {"files": {"../x": [1, "0"]}},
+]
+
+
+@pytest.mark.parametrize("values", FORGED, ids=str)
+def test_a_forged_description_is_one_line_and_allocates_nothing(kept, tmp_path, values):
+    path = tmp_path / "forged"
+    shutil.copytree(kept, path)
+    forge(path, **values)
+    with pytest.raises(EdlError, match=str(path)) as error:
+        load_classifier(path)
+    assert "\n" not in str(error.value)
 
 
 def flip(path):
