@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edl_jax.errors import OptionError
+from edl_jax.training import session
 from edl_jax.training.data import Dataset
 from edl_jax.training.tuning import tune, tuning_sizes
 from tests.training.toy import MLP, brier, cross_entropy, toy
@@ -29,6 +30,25 @@ def test_the_test_examples_are_not_looked_at():
     )
     rates = [0.01, 0.1]
     assert tune(dataset, LOSSES, MLP, rates).trials == tune(other, LOSSES, MLP, rates).trials
+
+
+def test_held_out_labels_are_as_noisy_as_those_trained_on(monkeypatch):
+    seen = []
+    real = session.train
+
+    def watched(dataset, *args, **named):
+        seen.append(dataset)
+        return real(dataset, *args, **named)
+
+    monkeypatch.setattr(session, "train", watched)
+    for noise in (0.0, 0.9):
+        tune(toy(num_train=600), {"brier": brier}, MLP, [0.1], label_noise=noise)
+    clean, noisy = seen
+    np.testing.assert_array_equal(clean.test_images, noisy.test_images)
+    for part in ("train_labels", "test_labels"):
+        wrong = np.mean(getattr(clean, part) != getattr(noisy, part))
+        assert 0.45 < wrong < 0.75  # 0.9 of them redrawn from three classes
+    assert not np.array_equal(clean.test_images, toy(num_train=600).test_images)
 
 
 def test_what_is_held_out_is_not_trained_on():
