@@ -26,13 +26,20 @@ from edl_jax.runs.interrupts import StopRequest
 from edl_jax.runs.options import RunOptions
 from edl_jax.runs.output import progress_bar, show
 from edl_jax.startup import split_processors
-from edl_jax.training.config import NoiseKind, TrainConfig, TrainOptions, require_seeds
+from edl_jax.training.config import (
+    NOISE_KINDS,
+    TrainConfig,
+    TrainOptions,
+    is_matrix,
+    require_seeds,
+)
 
 if TYPE_CHECKING:
     from edl_jax.losses.base import Loss
     from edl_jax.training.comparison import Row as ComparisonRow
     from edl_jax.training.data import Dataset
     from edl_jax.training.loop import EpochRow, TrainResult
+    from edl_jax.training.noise import Noise
     from edl_jax.training.session import Name
 
 PROG = "python -m edl_jax.transfer"
@@ -71,9 +78,11 @@ class TransferConfig(RunOptions, TrainOptions):
     all."""
     label_noise: float = 0.0
     """Probability that a training label is replaced, from 0 to 1."""
-    noise_kind: NoiseKind = "symmetric"
-    """What replaces a label: any class at random (symmetric), or the class
-    after it (asymmetric)."""
+    noise_kind: str = "symmetric"
+    """What replaces a label: any class at random (symmetric), the class after
+    it (asymmetric), the class that a poor labeller takes the example for
+    (instance), or one drawn from a matrix of probabilities, whose rows are
+    the classes that are replaced (PATH.csv or PATH.npy)."""
     seeds: tuple[int, ...] = (0,)
     """Seeds, one run of every loss for each; three or more give an
     interval."""
@@ -90,6 +99,8 @@ class TransferConfig(RunOptions, TrainOptions):
             enough = type(self.train_size) is int and self.train_size >= self.batch_size
             require(enough, "train_size", self.train_size, expected)
         require_number("label_noise", self.label_noise, 0.0, 1.0)
+        known = self.noise_kind in NOISE_KINDS or is_matrix(self.noise_kind)
+        require(known, "noise_kind", self.noise_kind, f"{', '.join(NOISE_KINDS)}, or PATH.csv")
         require_seeds(self.seeds)
         rates = self.learning_rate
         distinct = 0 < len(rates) == len(set(rates))
@@ -149,6 +160,7 @@ def command(args: list[str] | None = None) -> None:
             for name in config.loss
         }
         dataset = read_dataset(config, start)
+        noise = read_noise(config, start, dataset.num_classes)
         num_train = require_fit(dataset, losses, config, train_size=config.train_size)
         if len(config.learning_rate) > 1:
             require_room(dataset, config, config.train_size)
@@ -162,7 +174,7 @@ def command(args: list[str] | None = None) -> None:
         )
         stack.enter_context(run)
         stop = stack.enter_context(StopRequest())
-        _run(config, losses, dataset, num_train, run, stop)
+        _run(config, losses, dataset, noise, num_train, run, stop)
 
 
 def read_dataset(config: TransferConfig, start: Path) -> "Dataset":
@@ -181,6 +193,21 @@ def read_dataset(config: TransferConfig, start: Path) -> "Dataset":
     return load(name, data_dir, image_size=config.image_size)
 
 
+def read_noise(config: TransferConfig, start: Path, num_classes: int) -> "Noise":
+    """The noise of a run that was started in the directory ``start``.
+
+    Raises:
+      EdlError: the file is not there, or holds no matrix for so many classes.
+    """
+    from edl_jax.training.noise import read_matrix, require_kind
+
+    if not is_matrix(config.noise_kind):
+        return config.noise_kind
+    matrix = read_matrix(_located(start, config.noise_kind))
+    require_kind(matrix, num_classes)
+    return matrix
+
+
 def _located(start: Path, path: str | Path) -> Path:
     there = start / user_path(path)
     return there if path_exists(there) else Path(path)
@@ -190,6 +217,7 @@ def _run(
     config: TransferConfig,
     losses: Mapping[str, "Loss"],
     dataset: "Dataset",
+    noise: "Noise",
     num_train: int,
     run: RunDirectory,
     stop: StopRequest,
@@ -214,7 +242,6 @@ def _run(
     smaller, _ = tuning_sizes(len(dataset.train_labels), config.train_size)
     sizes = [smaller if "tuning_rate" in of else num_train for of in runs]
     examples = [config.epochs * (size // config.batch_size * config.batch_size) for size in sizes]
-    noise: Any = {"label_noise": config.label_noise, "noise_kind": config.noise_kind}
     with progress_bar("examples/s") as progress:
         task = progress.add_task("starting", total=sum(examples))
 
@@ -238,7 +265,8 @@ def _run(
         # What is logged says which runs are done; a checkpoint is of the first that is not.
         shared: Any = {
             "train_size": config.train_size,
-            **noise,
+            "label_noise": config.label_noise,
+            "noise_kind": noise,
             "restore": checkpoints.restore,
             "on_midway": checkpoints.offer,
         }

@@ -16,7 +16,7 @@ from flax import nnx
 
 import edl_jax
 from edl_jax import plots
-from edl_jax.training.subsets import symmetric_noise
+from edl_jax.training.noise import symmetric_noise
 
 # %matplotlib inline
 plt.rcParams.update(plots.STYLE)

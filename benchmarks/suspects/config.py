@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edl_jax.errors import require
-from edl_jax.training.config import NoiseKind, require_seeds
+from edl_jax.training.config import require_seeds
 
-NOISE: dict[str, tuple[float, NoiseKind]] = {
+NOISE: dict[str, tuple[float, str]] = {
     "0": (0.0, "symmetric"),
     "0.2": (0.2, "symmetric"),
     "0.4": (0.4, "symmetric"),

@@ -20,20 +20,18 @@ HOLDOUT_SIZE = 5000
 KEY = (*PROBLEM, "protocol", "loss", "learning_rate", "seed")
 
 
-def rates_to_try(
-    setting: Setting, accuracy: Callable[[float], float | None], start: float = 0.1
-) -> Iterator[float]:
+def rates_to_try(setting: Setting, accuracy: Callable[[float], float | None]) -> Iterator[float]:
     """The learning rates that tuning runs, each after ``accuracy`` of the last one is known.
 
-    Where the grid is not run whole, the search climbs: it starts at ``start`` and ends where
-    neither neighbour on the grid is better.
+    Where the grid is not run whole, the search climbs: it starts at ``setting.first_rate`` and ends
+    where neither neighbour on the grid is better.
     """
     rates = setting.learning_rates
     if setting.whole_grid:
         yield from rates
         return
     tried: dict[int, float] = {}
-    place, best = -1, rates.index(start)
+    place, best = -1, rates.index(setting.first_rate)
     while place != best:
         place = best
         for i in (place, place - 1, place + 1):

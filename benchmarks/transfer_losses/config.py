@@ -5,7 +5,6 @@ from pathlib import Path
 
 from benchmarks.transfer_losses.settings import SETTINGS
 from edl_jax.errors import OptionError, require, require_int, require_one_of
-from edl_jax.training.config import NoiseKind
 
 TUNING_SEED = 1000
 LOSSES = (
@@ -35,15 +34,17 @@ class TransferLossesConfig:
 
     setting: str = "fashion-mlp"
     """Training problem: fashion-mlp, fashion-two (two classes), fashion-adamw, fashion-batch8,
-    fashion-batch32, fashion-batch1024, fashion-resnet8, cifar-resnet8, cifar-resnet8-long,
-    cifar-resnet20, or clinc-mlp (150 classes of text)."""
+    fashion-batch32, fashion-batch1024, fashion-resnet8, fashion-wrn, fashion-vit, fashion-mixer,
+    cifar-resnet8, cifar-resnet8-long, cifar-resnet20, cifar100-resnet8, or clinc-mlp (150 classes
+    of text)."""
     losses: tuple[str, ...] = LOSSES
     """Losses to compare, by name or path; the first one is the reference. taylor-base,
     taylor-robust, random-network and best-random-network are evolved or drawn on the spot;
     robust-gate-shut, robust-gate-open and robust-hand-gate are edl-robust with another gate."""
-    noise: tuple[str, ...] = ("0", "0.2", "0.4", "0.6", "0.4a")
-    """Label noise levels: a rate, or a rate followed by a for asymmetric (0.4a). Clean labels come
-    first in any case: the unaware protocol needs them."""
+    noise: tuple[str, ...] = ("0", "0.2", "0.4", "0.6", "0.4a", "0.4i")
+    """Label noise levels: a rate, or a rate followed by a for asymmetric or i for
+    instance-dependent noise (0.4a, 0.4i). Clean labels come first in any case: the unaware
+    protocol needs them."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """Seeds that are measured; the learning rate is chosen with another one."""
     jobs: int = 1
@@ -63,7 +64,7 @@ class TransferLossesConfig:
                 rate, _ = parse_noise(level)
             except ValueError:
                 rate = -1.0
-            require(0 <= rate <= 1, "noise", level, "a rate from 0 to 1, or one followed by a")
+            require(0 <= rate <= 1, "noise", level, "a rate from 0 to 1, or one followed by a or i")
         require(len(self.losses) > 0, "losses", "", "at least one loss")
         require(len(self.seeds) > 0, "seeds", "", "at least one seed")
         require_int("jobs", self.jobs, 1, 1024)
@@ -71,13 +72,13 @@ class TransferLossesConfig:
             raise OptionError("seeds", TUNING_SEED, "other seeds than the one used for tuning")
 
     @property
-    def levels(self) -> list[tuple[float, NoiseKind]]:
+    def levels(self) -> list[tuple[float, str]]:
         """Noise levels as (rate, kind), clean labels first."""
         noisy = [level for level in map(parse_noise, self.noise) if level[0] > 0]
         return [(0.0, "symmetric"), *noisy]
 
 
-def parse_noise(level: str) -> tuple[float, NoiseKind]:
-    """``"0.4a"`` is (0.4, "asymmetric"), ``"0.4"`` (0.4, "symmetric")."""
-    kind: NoiseKind = "asymmetric" if level.endswith("a") else "symmetric"
-    return float(level.removesuffix("a")), kind
+def parse_noise(level: str) -> tuple[float, str]:
+    """``"0.4a"`` is (0.4, "asymmetric"), ``"0.4i"`` (0.4, "instance"), ``"0.4"`` symmetric."""
+    kind = {"a": "asymmetric", "i": "instance"}.get(level[-1:], "symmetric")
+    return float(level.rstrip("ai")), kind

@@ -15,8 +15,8 @@ class Setting:
     """A training problem without its label noise.
 
     Attributes:
-      whole_grid: run every learning rate; or climb from 0.1 to the best one, which costs three or
-        four runs where the whole grid costs seven.
+      whole_grid: run every learning rate; or climb from ``first_rate`` to the best one, which costs
+        three or four runs where the whole grid costs seven.
     """
 
     dataset: str
@@ -30,6 +30,7 @@ class Setting:
     weight_decay: float = 5e-4
     batch_size: int = 128
     optimizer: Optimizer = "sgd"
+    first_rate: float = 0.1
 
     def problem(self, noise: float, kind: str) -> dict[str, Any]:
         """The fields of a row that say what was trained on which labels."""
@@ -40,6 +41,7 @@ class Setting:
 _MLP: Any = {"augment": "none", "weight_decay": 0.0, "whole_grid": True}
 _MLP_FEW_RATES: Any = {"augment": "none", "weight_decay": 0.0}
 _ADAM_RATES = (0.0001, 0.0003, 0.001, 0.003, 0.01)
+_ADAMW: Any = {"learning_rates": _ADAM_RATES, "optimizer": "adamw", "first_rate": 0.001}
 _RESNET_RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 SETTINGS = {
     "fashion-mlp": Setting("fashion_mnist", "mlp", 10_000, 60, width=512, **_MLP),
@@ -65,6 +67,13 @@ SETTINGS = {
             (1024, 120, _MLP_FEW_RATES),
         )
     },
-    "cifar-resnet20": Setting("cifar10", "resnet20", 20_000, 6, 8, _RESNET_RATES),
+    "cifar-resnet20": Setting("cifar10", "resnet20", 20_000, 6, 8, _RESNET_RATES, first_rate=0.3),
+    "cifar100-resnet8": Setting(
+        "cifar100", "resnet8", 20_000, 8, 16, _RESNET_RATES, first_rate=0.3
+    ),
+    # Other networks, so narrow and for so short that two processor cores can train them.
+    "fashion-wrn": Setting("fashion_mnist", "wrn-16-4", 5_000, 6, 16, _RESNET_RATES),
+    "fashion-vit": Setting("fashion_mnist", "vit-tiny", 5_000, 6, 32, **_ADAMW),
+    "fashion-mixer": Setting("fashion_mnist", "mixer-small", 5_000, 6, 32, **_ADAMW),
 }
 QUICK = Setting("fashion_mnist", "mlp", 2_000, 5, 64, (0.01, 0.1), **_MLP)

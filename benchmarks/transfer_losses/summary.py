@@ -11,6 +11,7 @@ from benchmarks.transfer_losses.settings import PROBLEM, SETTING
 from edl_jax.losses.artifact import EARLIER, SHIPPED
 from edl_jax.losses.handmade import LOSSES
 from edl_jax.statistics import bootstrap_interval
+from edl_jax.training.config import NOISE_KINDS
 
 REFERENCE = "cross_entropy"
 
@@ -71,7 +72,7 @@ def summarise(rows: Sequence[Row]) -> list[Line]:
 def place(line: Line) -> Place:
     """The comparison that a line belongs to: a sort key for problem, label noise and protocol."""
     protocols = ("unaware", "aware")
-    noise = (line["noise_kind"] == "asymmetric", line["label_noise"])
+    noise = (NOISE_KINDS.index(line["noise_kind"]), line["label_noise"])
     return (*(line[field] for field in SETTING), *noise, protocols.index(line["protocol"]))
 
 
@@ -124,5 +125,5 @@ def problem_name(line: Line) -> str:
 
 def noise_name(line: Line) -> str:
     """The noise level, and its kind where it is not symmetric."""
-    kind = " asymmetric" if line["noise_kind"] == "asymmetric" else ""
-    return f"{line['label_noise']:g}{kind}"
+    kind = line["noise_kind"]
+    return f"{line['label_noise']:g}{'' if kind == 'symmetric' else f' {kind}'}"

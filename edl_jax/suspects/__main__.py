@@ -22,7 +22,7 @@ from edl_jax.runs.directory import (
     working_dir,
 )
 from edl_jax.transfer import PROG as TRANSFER
-from edl_jax.transfer import TransferConfig, read_dataset
+from edl_jax.transfer import TransferConfig, read_dataset, read_noise
 
 if TYPE_CHECKING:
     import numpy as np
@@ -148,7 +148,7 @@ def _training_set(run: TransferConfig, start: Path, seed: int) -> "tuple[Dataset
         seed,
         train_size=run.train_size,
         label_noise=run.label_noise,
-        noise_kind=run.noise_kind,
+        noise_kind=read_noise(run, start, dataset.num_classes),
     )
     return noisy, noisy.train_labels != clean.train_labels
 

@@ -10,10 +10,11 @@ from edl_jax import statistics
 from edl_jax.errors import require, require_int
 from edl_jax.losses.base import Loss
 from edl_jax.losses.loading import require_loss
-from edl_jax.training.config import NoiseKind, TrainConfig, TrainOptions, require_seeds
+from edl_jax.training.config import TrainConfig, TrainOptions, require_seeds
 from edl_jax.training.data import Dataset
 from edl_jax.training.loop import EpochRow, Midway, TrainResult
 from edl_jax.training.network import Model, name_of, network
+from edl_jax.training.noise import Noise, name_of_noise, require_kind
 from edl_jax.training.pixels import resolve_augmentation
 from edl_jax.training.session import Session
 from edl_jax.training.subsets import for_seed
@@ -38,7 +39,7 @@ class Row(TypedDict):
     train_size: int
     epochs: int
     label_noise: float
-    noise_kind: NoiseKind
+    noise_kind: str
     loss: str
     learning_rate: float
     seed: int
@@ -82,7 +83,7 @@ def compare(
     train_size: int | None = None,
     holdout_size: int = 0,
     label_noise: float = 0.0,
-    noise_kind: NoiseKind = "symmetric",
+    noise_kind: Noise = "symmetric",
     history: Sequence[RunEpoch] = (),
     on_start: Callable[[str, int], None] | None = None,
     on_progress: Callable[[str, int, int, EpochRow | None], None] | None = None,
@@ -137,6 +138,7 @@ def compare(
     num_train = require_fit(
         dataset, losses, config, train_size=train_size, holdout_size=holdout_size, model=model
     )
+    require_kind(noise_kind, dataset.num_classes)
     rates = dict.fromkeys(losses, config.learning_rate) | dict(learning_rates or {})
     session = Session(
         history,
@@ -157,7 +159,7 @@ def compare(
             "train_size": num_train,
             "epochs": config.epochs,
             "label_noise": label_noise,
-            "noise_kind": noise_kind,
+            "noise_kind": name_of_noise(noise_kind),
             "loss": name,
             "learning_rate": rates[name],
             "seed": seed,

@@ -12,7 +12,7 @@ from edl_jax.parts import is_own, require_part
 
 MODELS = registered(Path(__file__).with_name("models.py"), "MODELS")
 Augmentation = Literal["auto", "none", "crop", "crop-flip"]
-NoiseKind = Literal["symmetric", "asymmetric"]
+NOISE_KINDS = ("symmetric", "asymmetric", "instance")
 Optimizer = Literal["sgd", "adamw"]
 
 
@@ -21,12 +21,16 @@ class TrainOptions:
     """How a classifier is trained, but for its learning rate: see :class:`TrainConfig`."""
 
     model: str = "resnet8"
-    """Network: resnet8/20/32/56 as published for CIFAR, resnet18/50 with
-    a stem for small images, mlp with two hidden layers, or a function of
-    your own that makes one from nnx.Rngs (FILE.py:NAME)."""
+    """Network: resnet8/20/32/56 and wrn-16-4/28-10 as published for CIFAR,
+    resnet18/50 with a stem for small images, vit-tiny and mixer-small, whose
+    patches have 4 pixels a side in images up to 64, mlp with two hidden
+    layers, or a function of your own that makes one from nnx.Rngs
+    (FILE.py:NAME)."""
     width: int | None = None
-    """Channels of the first stage, or hidden units of mlp; None is as
-    published: 16 for resnet8/20/32/56, 64 for resnet18/50, 512 for mlp."""
+    """Channels of the first stage, hidden units of mlp, or units of a token or
+    patch; None is as published: 16 for resnet8/20/32/56, 64 for resnet18/50
+    and wrn-16-4, 160 for wrn-28-10, 192 for vit-tiny, 512 for mixer-small
+    and mlp. WRN-16-k is wrn-16-4 of width 16k."""
     epochs: int = 30
     """Passes over the training examples, each without its last incomplete
     batch."""
@@ -84,6 +88,15 @@ class TrainConfig(TrainOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_number("learning_rate", self.learning_rate, 0.0, ends="(]")
+
+
+def is_matrix(noise_kind: str) -> bool:
+    """Whether a kind of noise is the path of a matrix.
+
+    >>> is_matrix("confusion.csv"), is_matrix("symmetric")
+    (True, False)
+    """
+    return noise_kind.endswith((".csv", ".npy"))
 
 
 def require_seeds(seeds: Sequence[int]) -> None:

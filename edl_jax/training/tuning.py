@@ -8,10 +8,11 @@ import jax
 
 from edl_jax.errors import require
 from edl_jax.losses.base import Loss
-from edl_jax.training.config import NoiseKind, TrainConfig, TrainOptions
+from edl_jax.training.config import TrainConfig, TrainOptions
 from edl_jax.training.data import Dataset
 from edl_jax.training.loop import EpochRow, Midway
 from edl_jax.training.network import Model
+from edl_jax.training.noise import Noise
 from edl_jax.training.session import Name, Session
 from edl_jax.training.subsets import for_seed, with_noisy_holdout
 
@@ -75,7 +76,7 @@ def tune(
     *,
     train_size: int | None = None,
     label_noise: float = 0.0,
-    noise_kind: NoiseKind = "symmetric",
+    noise_kind: Noise = "symmetric",
     history: Sequence[Mapping[str, object]] = (),
     on_start: Callable[[Name], None] | None = None,
     on_progress: Callable[[Name, int, EpochRow | None], None] | None = None,

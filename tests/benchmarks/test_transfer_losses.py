@@ -147,9 +147,12 @@ def test_the_pictures_show_every_noise_level_and_comparison(tmp_path):
 
     for axis in drawn["noise.png"].axes:
         assert [t.get_text() for t in axis.get_xticklabels()] == ["0 %", "40 %", "40 %\nasymmetric"]
-    # A row for symmetric noise, one for asymmetric noise, which has no clean labels.
+    # The problem, then its clean labels, in both panels, and a row for each kind of noise.
     panels = drawn["losses.png"].axes
-    assert [len(axis.collections) // 2 for axis in panels] == [1, 1, 1, 0, 1, 1]
+    rows = [label.get_text() for label in panels[0].get_yticklabels()]
+    assert rows == ["", "clean", "40 %", "40 % asymmetric"]
+    drawn_in = [len(axis.collections) for axis in panels]
+    assert drawn_in == [2 * 3, 2 * 3 + len(plot.POINTS)]  # and what the legend shows
     assert len({axis.get_xlim() for axis in panels}) == 1
 
 

@@ -10,11 +10,14 @@ from flax import nnx
 
 from edl_jax.errors import OptionError
 from edl_jax.training.config import MODELS as NAMES
-from edl_jax.training.models import MODELS, ConvNorm, PaddedShortcut, make_model
+from edl_jax.training.models import MODELS, make_model
+from edl_jax.training.patches import Patches
+from edl_jax.training.resnets import ConvNorm, PaddedShortcut
 
 # Weights for 32x32 colour images and 10 classes. ResNet-20 to 56 as in table 6 of He et al.
 # (0.27, 0.46 and 0.85 million); ResNet-18 and 50 with the stem for small images, as in the widely
-# used PyTorch versions; MLP: 3072 * 512 + 512 + 512 * 512 + 512 + 512 * 10 + 10.
+# used PyTorch versions; WRN as in table 4 of Zagoruyko and Komodakis (36.5 million for 28-10);
+# MLP: 3072 * 512 + 512 + 512 * 512 + 512 + 512 * 10 + 10.
 NUM_PARAMS = {
     "mlp": 1_841_162,
     "resnet8": 75_290,
@@ -23,6 +26,17 @@ NUM_PARAMS = {
     "resnet56": 853_018,
     "resnet18": 11_173_962,
     "resnet50": 23_520_842,
+    "wrn-16-4": 2_748_890,
+    "wrn-28-10": 36_479_194,
+    "vit-tiny": 5_362_762,
+    "mixer-small": 17_110_026,
+}
+# The same networks as published for 224x224 colour images, patches of 16 and 1,000 classes: those
+# of DeiT and of Mixer in timm; and other sizes of the same families.
+PUBLISHED = {
+    ("vit-tiny", 192): 5_717_416,
+    ("vit-tiny", 384): 22_050_664,
+    ("mixer-small", 512): 18_528_264,
 }
 
 
@@ -48,6 +62,49 @@ def test_parameter_counts_are_the_published_ones(name):
     params = jax.tree.leaves(nnx.state(abstract(name), nnx.Param))
     assert sum(leaf.size for leaf in params) == NUM_PARAMS[name]
     assert {leaf.dtype for leaf in params} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize(("name", "width"), PUBLISHED)
+def test_networks_of_patches_are_the_published_ones_at_the_published_size(name, width):
+    params = jax.tree.leaves(
+        nnx.state(abstract(name, (224, 224, 3), num_classes=1000, width=width), nnx.Param)
+    )
+    assert sum(leaf.size for leaf in params) == PUBLISHED[name, width]
+
+
+def test_a_wide_network_goes_by_its_width():
+    def size(width: int) -> int:
+        module = abstract("wrn-16-4", width=width)
+        return sum(x.size for x in jax.tree.leaves(nnx.state(module, nnx.Param)))
+
+    assert size(128) == 10_961_370  # WRN-16-8, 11.0 million in table 4
+    assert size(16) == 175_066
+
+
+def test_patches_are_the_squares_of_an_image():
+    """Each in one row, whatever lies beside it; what an edge lacks is zero."""
+    patches = Patches((6, 9, 2), 4 * 4 * 2, rngs=nnx.Rngs(0))
+    patches.embed.kernel[...] = jnp.eye(32)
+    images = jnp.arange(6 * 9 * 2, dtype=jnp.float32).reshape(1, 6, 9, 2) + 1
+    found = patches(images).reshape(1, 2, 3, 4, 4, 2)
+    assert patches.number == 6
+    for row in range(2):
+        for column in range(3):
+            square = images[0, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
+            filled = jnp.zeros((4, 4, 2)).at[: square.shape[0], : square.shape[1]].set(square)
+            assert jnp.array_equal(found[0, row, column], filled)
+
+
+def test_a_transformer_minds_where_a_patch_lies_and_a_mixer_too():
+    """Shifted by a patch, an image is another one; attention alone would not tell."""
+    for name in ("vit-tiny", "mixer-small"):
+        model = make_model(name, input_shape=(8, 8, 3), num_classes=4, width=16, rngs=nnx.Rngs(0))
+        assert not model(jnp.ones((2, 8, 8, 3))).any()  # the head starts at zero
+        model.head.kernel[...] = jax.random.normal(jax.random.key(1), model.head.kernel.shape)
+        images = jax.random.normal(jax.random.key(0), (2, 8, 8, 3))
+        same, moved = model(images), model(jnp.roll(images, 4, axis=1))
+        assert not np.allclose(same, moved, atol=1e-3)
+        np.testing.assert_allclose(same[:1], model(images[:1]), atol=1e-5)  # each by itself
 
 
 @pytest.mark.parametrize("name", MODELS)

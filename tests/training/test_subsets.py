@@ -1,71 +1,14 @@
-"""Protects what a run trains on: the noise put on the labels, the subsets, and that they depend on
-the seed alone."""
-
-from typing import get_args
+"""Protects what a run trains on: the subsets, and that they depend on the seed alone."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edl_jax.errors import OptionError
-from edl_jax.training.config import NoiseKind
-from edl_jax.training.subsets import (
-    NOISES,
-    asymmetric_noise,
-    for_seed,
-    holdout_split,
-    symmetric_noise,
-)
+from edl_jax.training.subsets import for_seed, holdout_split
 from tests.training.toy import equal, numbered
-
-# --- label noise -------------------------------------------------------------------------------
-
-SIZE = 20_000
-
-
-@settings(max_examples=15, deadline=None)
-@given(st.integers(0, 2**31 - 1), st.floats(0, 1), st.sampled_from([2, 10, 100]))
-def test_noise_rates_are_the_expected_ones(seed, rate, num_classes):
-    """Five standard deviations of a binomial: a false alarm in a million."""
-    key = jax.random.key(seed)
-    labels = jnp.arange(SIZE) % num_classes
-    wrong_share = {
-        symmetric_noise: rate * (num_classes - 1) / num_classes,
-        asymmetric_noise: rate,
-    }
-    for noise, expected in wrong_share.items():
-        noisy = noise(key, labels, rate, num_classes)
-        assert noisy.dtype == jnp.int32 and noisy.shape == labels.shape
-        assert int(noisy.min()) >= 0 and int(noisy.max()) < num_classes
-        tolerance = 5 * np.sqrt(expected * (1 - expected) / SIZE) + 1e-6
-        assert abs(float(jnp.mean(noisy != labels)) - expected) <= tolerance
-    changed = noisy != labels
-    assert bool(jnp.all(noisy[changed] == (labels[changed] + 1) % num_classes))
-
-
-def test_symmetric_noise_draws_every_class_alike():
-    noisy = symmetric_noise(jax.random.key(0), jnp.zeros(SIZE, jnp.int32), 1.0, 10)
-    counts = np.bincount(np.asarray(noisy), minlength=10)
-    assert np.all(np.abs(counts - SIZE / 10) < 5 * np.sqrt(SIZE * 0.1 * 0.9))
-
-
-@pytest.mark.parametrize("noise", [symmetric_noise, asymmetric_noise])
-def test_less_noise_is_a_part_of_more_noise(noise):
-    """So two noise levels of one seed differ in the added noise alone."""
-    labels = jnp.arange(1000) % 10
-    less, more = (noise(jax.random.key(3), labels, rate, 10) for rate in (0.2, 0.5))
-    touched = less != labels
-    assert bool(jnp.all(jnp.where(touched, less == more, True)))
-
-
-def test_the_command_line_offers_every_kind_of_noise():
-    assert set(get_args(NoiseKind)) == set(NOISES)
-
-
-# --- subsets -----------------------------------------------------------------------------------
 
 
 @settings(max_examples=20, deadline=None)
