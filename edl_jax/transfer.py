@@ -66,6 +66,13 @@ class TransferConfig(RunOptions, TrainOptions):
     image_size: int | None = None
     """Pixels, to which the pictures of a folder are scaled; without it all
     have one size."""
+    labels: str | None = None
+    """Which labels of a prepared set to train on, e.g. worse_label of
+    cifar10_n, which people gave; None is its own, which are tested on in
+    any case."""
+    stream: bool = False
+    """Read pictures as they are needed, for a set that is larger than memory;
+    the results are the same."""
     learning_rate: tuple[float, ...] = (0.1,)
     """Peak learning rate; AdamW wants about a hundredth of what suits sgd. Of
     several each loss gets the one that is best for it on held-out training
@@ -190,7 +197,13 @@ def read_dataset(config: TransferConfig, start: Path) -> "Dataset":
         kind = FOLDER if name.startswith(FOLDER) else ""
         name = f"{kind}{_located(start, name.removeprefix(kind))}"
     data_dir = config.data_dir and _located(start, config.data_dir)
-    return load(name, data_dir, image_size=config.image_size)
+    return load(
+        name,
+        data_dir,
+        image_size=config.image_size,
+        labels=config.labels,
+        stream=config.stream,
+    )
 
 
 def read_noise(config: TransferConfig, start: Path, num_classes: int) -> "Noise":

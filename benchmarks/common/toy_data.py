@@ -23,6 +23,11 @@ def toy_example(split: str, i: int) -> tuple[np.ndarray, int]:
     return image, label
 
 
+def toy_worse_label(i: int) -> int:
+    """What a careless labeller says of the training example ``i``: a fifth is wrong."""
+    return (i + (i % 5 == 0)) % 3
+
+
 class ToyColours(tfds.core.GeneratorBasedBuilder):
     """The builder, registered with tfds as ``toy_colours``."""
 
@@ -33,7 +38,8 @@ class ToyColours(tfds.core.GeneratorBasedBuilder):
     def _info(self) -> tfds.core.DatasetInfo:
         image = tfds.features.Image(shape=(8, 8, 3))
         label = tfds.features.ClassLabel(num_classes=3)
-        features = tfds.features.FeaturesDict({"image": image, "label": label})
+        features = {"image": image, "label": label, "worse_label": label, "number": np.int64}
+        features = tfds.features.FeaturesDict(features)
         return tfds.core.DatasetInfo(builder=self, features=features)
 
     def _split_generators(self, _: object) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
@@ -44,7 +50,9 @@ class ToyColours(tfds.core.GeneratorBasedBuilder):
             image, label = toy_example(split, i)
             path = self.pictures / f"{split}-{i}.png"
             Image.fromarray(image).save(path)
-            yield i, {"image": str(path), "label": label}
+            # As in cifar10_n: the labels of people, of the training images alone.
+            worse = toy_worse_label(i) if split == "train" else -1
+            yield i, {"image": str(path), "label": label, "worse_label": worse, "number": i}
 
 
 def prepare(directory: Path, pictures: Path) -> None:

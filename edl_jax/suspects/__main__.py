@@ -102,7 +102,7 @@ def _say(content: Json, path: Path) -> None:
         print("learned wrong ones by heart; fewer epochs or a lower learning rate tell.")
     if content.get("precision") is not None:
         print(
-            f"Of the labels, {content['wrong']:.1%} were made wrong by --label-noise: precision "
+            f"Of the labels, {content['wrong']:.1%} are known to be wrong: precision "
             f"{content['precision']:.1%}, recall {content['recall']:.1%}"
         )
     print(f"Written: {path / SUSPECTS_TABLE}, the most suspect first")
@@ -135,14 +135,15 @@ def _chosen(config: SuspectsConfig, run: TransferConfig) -> tuple[str, tuple[int
 
 
 def _training_set(run: TransferConfig, start: Path, seed: int) -> "tuple[Dataset, np.ndarray]":
-    """The training set of a seed, its examples named, and which labels the run made wrong."""
+    """The training set of a seed, its examples named, and which of its labels are wrong."""
     from edl_jax.training.subsets import for_seed
 
     dataset = read_dataset(run, start)
     if not dataset.train_names:
         numbers = map(str, range(len(dataset.train_labels)))
         dataset = replace(dataset, train_names=tuple(numbers))
-    clean = for_seed(dataset, seed, train_size=run.train_size)
+    sound = dataset if run.labels is None else read_dataset(replace(run, labels=None), start)
+    clean = for_seed(sound, seed, train_size=run.train_size)
     noisy = for_seed(
         dataset,
         seed,

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from edl_jax.files import atomic_write
 from edl_jax.plots import save
 from edl_jax.suspects.ranking import Suspects
+from edl_jax.training.data import Inputs
 
 COLUMNS = ("example", "given", "suggested", "p_given", "p_suggested")
 _ACROSS, _LONGEST_NAME = 10, 12
@@ -53,7 +54,7 @@ def write_csv(
 
 def draw_sheet(
     suspects: Suspects,
-    images: np.ndarray,
+    images: Inputs,
     class_names: Sequence[str],
     path: Path,
     number: int = 60,
@@ -71,6 +72,7 @@ def draw_sheet(
       EdlError: it cannot be written.
     """
     shown = suspects.indices[:number]
+    pictures = np.asarray(images[shown])
     rows = -(-len(shown) // _ACROSS)
     with matplotlib.rc_context({"figure.constrained_layout.use": True, "font.size": 9}):
         figure = Figure(figsize=(1.15 * _ACROSS, 1.6 * rows))
@@ -79,7 +81,8 @@ def draw_sheet(
             if place >= len(shown):
                 continue
             i = shown[place]
-            image = images[i][..., :3] if images.shape[-1] > 2 else images[i][..., 0]
+            picture = pictures[place]
+            image = picture[..., :3] if picture.shape[-1] > 2 else picture[..., 0]
             ax.imshow(image, cmap="gray", interpolation="nearest")
             given, suggested = (
                 class_name(class_names, of[i])[:_LONGEST_NAME]

@@ -107,7 +107,7 @@ class Classifier:
         images = self.spec.kind == "images"
         unit = unit_of(given.dtype if images else np.dtype(self.spec.dtype))
         found = [
-            self._batch(given[start : start + _BATCH], unit)
+            self._batch(np.asarray(given[start : start + _BATCH]), unit)
             for start in range(0, len(given), _BATCH)
         ]
         return np.concatenate(found)

@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from edl_jax.errors import EdlError
+from edl_jax.training.streamed import Streamed
 
 Kind = Literal["images", "features"]
+Inputs: TypeAlias = np.ndarray | Streamed
+"""Examples ``[N, ...]``: an array, or images that are read when they are needed."""
+
 PARTS = ("train", "test")
 TEST_SHARE = 0.2
 _CHANNELS = (1, 2, 3, 4)
@@ -19,10 +23,11 @@ _MOST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Labelled examples in memory, as NumPy arrays: images, or features of any shape.
+    """Labelled examples: images, or features of any shape.
 
     Images are uint8, or float from 0 to 1, with the channels last. Features are any finite numbers.
-    Whole numbers are kept as uint8 or int32, all others as float32.
+    Whole numbers are kept as uint8 or int32, all others as float32. They are arrays in memory, or
+    :class:`edl_jax.training.streamed.Streamed` images.
 
     Attributes:
       name: of the set, e.g. ``"cifar10"``.
@@ -52,9 +57,9 @@ classes
 
     name: str
     num_classes: int
-    train_images: np.ndarray
+    train_images: Inputs
     train_labels: np.ndarray
-    test_images: np.ndarray
+    test_images: Inputs
     test_labels: np.ndarray
     _: KW_ONLY
     kind: Kind | None = None
@@ -99,9 +104,9 @@ classes
     @classmethod
     def from_arrays(
         cls,
-        inputs: ArrayLike,
+        inputs: ArrayLike | Streamed,
         labels: ArrayLike,
-        test_inputs: ArrayLike | None = None,
+        test_inputs: ArrayLike | Streamed | None = None,
         test_labels: ArrayLike | None = None,
         *,
         name: str = "arrays",
@@ -130,7 +135,7 @@ classes
         >>> dataset.kind, len(dataset.train_labels), len(dataset.test_labels), dataset.num_classes
         ('features', 80, 20, 3)
         """
-        inputs, labels = np.asarray(inputs), np.asarray(labels)
+        inputs, labels = _as_inputs(inputs), np.asarray(labels)
         if (test_inputs is None) != (test_labels is None):
             raise EdlError(f"dataset {name}: a test part has both its examples and its labels")
         if num_classes is None:
@@ -146,7 +151,7 @@ classes
             test_inputs, test_labels = inputs[test], labels[test]
             inputs, labels = inputs[train], labels[train]
             names = [names[i] for i in train] if names else names
-        parts = inputs, labels, np.asarray(test_inputs), np.asarray(test_labels)
+        parts = inputs, labels, _as_inputs(test_inputs), np.asarray(test_labels)
         return cls(
             name,
             num_classes,
@@ -160,7 +165,7 @@ classes
 # --- what an array may be ----------------------------------------------------------------------
 
 
-def read_inputs(part: str, kind: Kind, inputs: ArrayLike) -> np.ndarray:
+def read_inputs(part: str, kind: Kind, inputs: ArrayLike | Streamed) -> Inputs:
     """Examples as a :class:`Dataset` holds them: uint8, int32 or float32.
 
     Args:
@@ -171,8 +176,14 @@ def read_inputs(part: str, kind: Kind, inputs: ArrayLike) -> np.ndarray:
     Raises:
       EdlError: they are not of that kind.
     """
+    if isinstance(inputs, Streamed):
+        return inputs  # whoever reads them sees to it that they are images
     read = _read_images if kind == "images" else _read_features
     return read(part, np.asarray(inputs))
+
+
+def _as_inputs(inputs: ArrayLike | Streamed) -> Inputs:
+    return inputs if isinstance(inputs, Streamed) else np.asarray(inputs)
 
 
 def _count_classes(name: str, labels: np.ndarray, test_labels: ArrayLike | None) -> int:
@@ -188,11 +199,11 @@ def _count_classes(name: str, labels: np.ndarray, test_labels: ArrayLike | None)
     return max(2, int(max(labels.max(), test.max(initial=0))) + 1)
 
 
-def _described(array: np.ndarray) -> str:
+def _described(array: Inputs) -> str:
     return f"{array.dtype} {list(array.shape)}"
 
 
-def _require_counts(part: str, inputs: np.ndarray, labels: np.ndarray) -> None:
+def _require_counts(part: str, inputs: Inputs, labels: np.ndarray) -> None:
     if inputs.ndim == 0 or labels.ndim != 1:
         raise EdlError(
             f"{part} labels are {_described(labels)}: expected [N], the class of each "

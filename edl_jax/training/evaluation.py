@@ -5,18 +5,20 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from edl_jax.training.batches import split_batch
+from edl_jax.training.batches import replicate, split_batch
 from edl_jax.training.network import GraphDef, PyTree, forward
 from edl_jax.training.pixels import normalize
+from edl_jax.training.streamed import Streamed
 
 _BATCH = 512
 
 
 class Examples(NamedTuple):
-    """Labelled examples on the device.
+    """Labelled examples on the device, or streamed images with their labels.
 
     Attributes:
       images: those of a :class:`edl_jax.training.data.Dataset`, images or features ``[N, ...]``.
@@ -25,7 +27,7 @@ class Examples(NamedTuple):
         :func:`edl_jax.training.pixels.input_statistics`.
     """
 
-    images: jax.Array
+    images: jax.Array | Streamed
     labels: jax.Array
     mean: jax.Array
     std: jax.Array
@@ -75,7 +77,6 @@ def _calibration_gaps(
     return jax.ops.segment_sum(weights * (confidence - correct), bins, num_bins)
 
 
-@partial(jax.jit, static_argnames=("graphdef", "mesh"))
 def evaluate(
     graphdef: GraphDef,
     params: PyTree,
@@ -89,13 +90,45 @@ def evaluate(
       graphdef: the network's structure.
       params: its trained arrays, as in :class:`edl_jax.training.step.TrainState`.
       model_state: its other arrays.
-      examples: what to measure on; ``mean`` and ``std`` are those of the training images.
+      examples: what to measure on; ``mean`` and ``std`` are those of the training images. Streamed
+        images are read part by part.
       mesh: the devices that share each batch, from :func:`edl_jax.training.batches.batch_mesh`.
 
     Returns:
       Float32 scalars; the calibration error has 15 bins, see :func:`expected_calibration_error`.
     """
-    total = examples.labels.shape[0]
+    images, labels = examples.images, examples.labels
+    total = len(labels)
+    if not isinstance(images, Streamed):
+        sums = _sums(graphdef, params, model_state, examples, mesh)
+        return _finished(sums, total)
+    found = []
+    whole = total - total % _BATCH
+    cuts = [(0, whole, _BATCH), (whole, total, total - whole)]
+    for start, stop, size in cuts:
+        order = np.arange(start, stop).reshape(-1, max(size, 1))
+        for rows, part in zip(order, images.batches(order), strict=True):
+            here = replicate(examples._replace(images=jnp.asarray(part), labels=labels[rows]), mesh)
+            found.append(_sums(graphdef, params, model_state, here, mesh))
+    return _finished(jax.tree.map(lambda *parts: sum(parts), *found), total)
+
+
+def _finished(sums: tuple[jax.Array, jax.Array, jax.Array], total: int) -> Evaluation:
+    correct, nll, gaps = sums
+    return Evaluation(correct / total, nll / total, jnp.sum(jnp.abs(gaps)) / total)
+
+
+@partial(jax.jit, static_argnames=("graphdef", "mesh"))
+def _sums(
+    graphdef: GraphDef,
+    params: PyTree,
+    model_state: PyTree,
+    examples: Examples,
+    mesh: Mesh | None = None,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The number that are right, the sum of the likelihoods, the sums of each bin of confidence."""
+    images, total = examples.images, examples.labels.shape[0]
+    assert isinstance(images, jax.Array)
     devices = 1 if mesh is None else mesh.size
     batch = -(-min(total, _BATCH) // devices) * devices
     # The last batch is filled up with image 0, at weight 0.
@@ -106,12 +139,11 @@ def evaluate(
         weights = (rows < total).astype(jnp.float32)
         rows = jnp.where(rows < total, rows, 0)
         labels = examples.labels[rows]
-        inputs = normalize(examples.images[rows], examples.mean, examples.std)
+        inputs = normalize(images[rows], examples.mean, examples.std)
         logits, _ = forward(graphdef, params, model_state, inputs, train=False)
         nll = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         correct = jnp.argmax(logits, axis=-1).astype(labels.dtype) == labels
         gaps = _calibration_gaps(jax.nn.softmax(logits), labels, weights)
         return jnp.sum(weights, where=correct), jnp.sum(jnp.where(weights > 0, nll, 0.0)), gaps
 
-    correct, nll, gaps = jax.tree.map(partial(jnp.sum, axis=0), jax.lax.map(measure, rows))
-    return Evaluation(correct / total, nll / total, jnp.sum(jnp.abs(gaps)) / total)
+    return jax.tree.map(partial(jnp.sum, axis=0), jax.lax.map(measure, rows))

@@ -1,7 +1,7 @@
 """A user's own data set: arrays in an .npz file, or pictures in a folder a class."""
 
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from edl_jax.errors import EdlError, cannot, one_line
 from edl_jax.runs.output import progress_bar
 from edl_jax.training.data import Dataset
+from edl_jax.training.streamed import Streamed, require_memory
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 _KINDS = ("images", "features")
@@ -88,7 +89,9 @@ class _Picture(NamedTuple):
     label: int
 
 
-def read_folder(path: Path, image_size: int | None = None, seed: int = 0) -> Dataset:
+def read_folder(
+    path: Path, image_size: int | None = None, seed: int = 0, *, stream: bool = False
+) -> Dataset:
     """Read pictures, PNG or JPEG, from a folder for each class.
 
     The folders lie in ``path/train`` and ``path/test`` (or ``validation``, ``val``), or in ``path``
@@ -100,6 +103,8 @@ def read_folder(path: Path, image_size: int | None = None, seed: int = 0) -> Dat
       image_size: pixels; each picture's largest square in the middle is scaled to this. Without
         it all pictures have one size.
       seed: of the test part that is drawn.
+      stream: read the pictures when they are needed; see
+        :class:`edl_jax.training.streamed.Streamed`.
 
     Raises:
       EdlError: a picture cannot be read or is of another size, or the folders are not as they
@@ -122,7 +127,11 @@ def read_folder(path: Path, image_size: int | None = None, seed: int = 0) -> Dat
     train = _pictures(path / "train" if split else path, classes)
     test = _pictures(_test_folder(path, classes), classes) if split else []
     grey = {_is_grey(found.path) for found in (*train, *test)} == {True}  # looks at every one
-    read = partial(_read_all, image_size=image_size, grey=grey)
+    as_read = partial(_read, image_size=image_size, mode="L" if grey else "RGB")
+    shape = as_read(train[0]).shape
+    if not stream:
+        require_memory(path.name, (len(train) + len(test), *shape))
+    read = partial(_streamed if stream else _read_all, read=as_read, shape=shape)
     labels = [np.array([found.label for found in part], np.int32) for part in (train, test)]
     return Dataset.from_arrays(
         read(train),
@@ -181,26 +190,43 @@ def _is_grey(path: Path) -> bool:
         return picture.mode in ("1", "L")
 
 
-def _read_all(pictures: Sequence[_Picture], image_size: int | None, grey: bool) -> np.ndarray:
-    read = partial(_read, image_size=image_size, mode="L" if grey else "RGB")
-    first = read(pictures[0])
-    images = np.empty((len(pictures), *first.shape), np.uint8)
+def _streamed(
+    pictures: Sequence[_Picture], read: Callable[[_Picture], np.ndarray], shape: tuple[int, ...]
+) -> Streamed:
+    def read_some(numbers: np.ndarray) -> np.ndarray:
+        images = np.empty((len(numbers), *shape), np.uint8)
+        for i, number in enumerate(numbers):
+            image = read(pictures[number])
+            _require_size(pictures[number].path, image.shape, shape)
+            images[i] = image
+        return images
+
+    return Streamed(read_some, len(pictures), shape)
+
+
+def _read_all(
+    pictures: Sequence[_Picture], read: Callable[[_Picture], np.ndarray], shape: tuple[int, ...]
+) -> np.ndarray:
+    images = np.empty((len(pictures), *shape), np.uint8)
     bar = progress_bar("pictures/s") if len(pictures) >= _SHOWN_FROM else None
     with bar or nullcontext(), ThreadPoolExecutor() as pool:
         task = None if bar is None else bar.add_task("reading pictures", total=len(pictures))
         for start in range(0, len(pictures), _READ_AT_ONCE):
             part = pictures[start : start + _READ_AT_ONCE]
             for i, image in enumerate(pool.map(read, part), start):
-                if image.shape != first.shape:
-                    sizes = " and ".join(f"{s[1]} x {s[0]}" for s in (first.shape, image.shape))
-                    raise EdlError(
-                        f"{pictures[i].path}: pictures of {sizes} pixels: expected all of one "
-                        "size, or --image-size"
-                    )
+                _require_size(pictures[i].path, image.shape, shape)
                 images[i] = image
             if bar is not None and task is not None:
                 bar.advance(task, len(part))
     return images
+
+
+def _require_size(path: Path, found: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    if found != shape:
+        sizes = " and ".join(f"{size[1]} x {size[0]}" for size in (shape, found))
+        raise EdlError(
+            f"{path}: pictures of {sizes} pixels: expected all of one size, or --image-size"
+        )
 
 
 def _read(picture: _Picture, image_size: int | None, mode: str) -> np.ndarray:

@@ -1,9 +1,9 @@
 """Training a classifier with a given loss, and measuring it.
 
 Data stay on the device as they are, images as uint8; a compiled scan over steps gathers, augments
-and normalises each batch there. Everything that a run draws comes from its seed alone, so runs of
-one seed with different losses share initial weights, batches and augmentation, and may be compared
-in pairs.
+and normalises each batch there. Streamed images come to it in time for each scan. Everything that
+a run draws comes from its seed alone, so runs of one seed with different losses share initial
+weights, batches and augmentation, and may be compared in pairs.
 """
 
 import math
@@ -25,6 +25,7 @@ from edl_jax.training.classifier import Classifier, ClassifierSpec
 from edl_jax.training.config import Optimizer, TrainConfig
 from edl_jax.training.data import Dataset
 from edl_jax.training.evaluation import Examples, evaluate
+from edl_jax.training.feed import epoch_order, feed, on_device
 from edl_jax.training.network import GraphDef, Model, PyTree
 from edl_jax.training.pixels import (
     input_statistics,
@@ -39,8 +40,10 @@ from edl_jax.training.step import (
     init_state,
     make_train_step,
 )
+from edl_jax.training.streamed import Streamed
 
 _STEPS_PER_CALL = 50
+_STREAMED_BYTES = 2**25
 
 
 class EpochRow(TypedDict):
@@ -96,23 +99,6 @@ class TrainResult(NamedTuple):
         return self.classifier.predict(inputs)
 
 
-@partial(jax.jit, static_argnames=("num_examples", "batch_size"))
-def epoch_order(
-    key: jax.Array, epoch: jax.Array | int, num_examples: int, batch_size: int
-) -> jax.Array:
-    """Which examples each step of an epoch takes: int32 ``[steps, batch_size]``.
-
-    A random permutation; the examples left over after the last full batch are dropped.
-
-    >>> epoch_order(jax.random.key(0), 0, num_examples=10, batch_size=4).shape
-    (2, 4)
-    """
-    steps = num_examples // batch_size
-    numbers = jnp.arange(num_examples, dtype=jnp.int32)
-    order = jax.random.permutation(jax.random.fold_in(key, epoch), numbers)
-    return order[: steps * batch_size].reshape(steps, batch_size)
-
-
 @partial(
     jax.jit,
     static_argnames=("graphdef", "augment", "num_steps", "mesh", "optimizer"),
@@ -135,7 +121,8 @@ def run_steps(
     Args:
       state: where to start from; its buffers are donated, so it cannot be used again.
       examples: the training set.
-      order: int32 ``[steps, batch]``, the whole epoch's from :func:`epoch_order`.
+      order: int32 ``[steps, batch]``, which examples each step takes; the step of the number
+        ``state.step`` has the row of that number modulo ``steps``.
       loss: a callable that is a pytree; :func:`as_pytree` makes one of any function. Its arrays
         are traced.
       graphdef: the network's structure.
@@ -147,11 +134,13 @@ def run_steps(
     Returns:
       The state after them, and each step's info, arrays ``[num_steps]``.
     """
+    assert isinstance(examples.images, jax.Array)
+    images_here = examples.images
     step = make_train_step(graphdef, loss, OPTIMIZERS[optimizer]())
 
     def body(state: TrainState, _: None) -> tuple[TrainState, StepInfo]:
         rows = split_batch(order[state.step % order.shape[0]], mesh)
-        images = examples.images[rows]
+        images = images_here[rows]
         if augment != "none":
             key = jax.random.fold_in(state.key, state.step)
             images = random_crop_flip(key, images, flip=augment == "crop-flip")
@@ -165,12 +154,13 @@ def run_steps(
     return jax.lax.scan(body, state, length=num_steps)
 
 
-def steps_per_call(steps_per_epoch: int, params: PyTree) -> int:
+def steps_per_call(steps_per_epoch: int, params: PyTree, batch_bytes: int = 0) -> int:
     """How many steps to take in one compiled call: an equal share of the epoch.
 
     At most 50, so that progress shows, or all of an epoch whose steps have no such divisor above
     10. On a CPU a network with convolutions takes one: XLA only compiles their gradients to fast
-    code outside of loops (jax-ml/jax issue 12868), and inside ResNet-8 is 25 times slower.
+    code outside of loops (jax-ml/jax issue 12868), and inside ResNet-8 is 25 times slower. Where
+    each batch must be put on the device, of ``batch_bytes``, those of a call are 32 MiB at most.
 
     >>> steps_per_call(390, {"kernel": jnp.ones((2, 2))})
     39
@@ -178,7 +168,10 @@ def steps_per_call(steps_per_epoch: int, params: PyTree) -> int:
     convolutions = any(leaf.ndim == 4 for leaf in jax.tree.leaves(params))
     if convolutions and jax.default_backend() == "cpu":
         return 1
-    divisors = [d for d in range(10, _STEPS_PER_CALL + 1) if steps_per_epoch % d == 0]
+    least, most = 10, _STEPS_PER_CALL
+    if batch_bytes:
+        least, most = 1, min(most, max(1, _STREAMED_BYTES // batch_bytes))
+    divisors = [d for d in range(least, most + 1) if steps_per_epoch % d == 0]
     return divisors[-1] if divisors else steps_per_epoch
 
 
@@ -226,7 +219,7 @@ def train(
     require(steps > 0, "batch_size", config.batch_size, expected)
     mean, std = map(jnp.asarray, input_statistics(dataset))
     training, testing = (
-        Examples(jnp.asarray(images), jnp.asarray(labels, jnp.int32), mean, std)
+        on_device(images, labels, mean, std)
         for images, labels in (
             (dataset.train_images, dataset.train_labels),
             (dataset.test_images, dataset.test_labels),
@@ -235,8 +228,12 @@ def train(
     shape, num_classes = dataset.input_shape, dataset.num_classes
     graphdef, state = init_state(config, shape, num_classes, seed, steps, model)
     mesh = batch_mesh(config.batch_size, devices)
-    training, testing = replicate((training, testing), mesh)
-    steps_at_once = steps_per_call(steps, state.params)
+    training, testing = (
+        of if isinstance(of.images, Streamed) else replicate(of, mesh) for of in (training, testing)
+    )
+    streamed = isinstance(dataset.train_images, Streamed)
+    batch_bytes = config.batch_size * math.prod(shape) if streamed else 0
+    steps_at_once = steps_per_call(steps, state.params, batch_bytes)
     run = partial(
         run_steps,
         loss=as_pytree(loss),
@@ -260,8 +257,10 @@ def train(
     for epoch in range(max(1, -(-done // steps)), config.epochs + 1):
         order = epoch_order(state.key, epoch, num_examples, config.batch_size)
         first = max(0, done - (epoch - 1) * steps)
-        for step in range(first, steps, steps_at_once):
-            state, info = run(state, training, order)
+        calls = range(first, steps, steps_at_once)
+        taken = feed(training, order, first, steps_at_once, mesh)
+        for step, (own, rows) in zip(calls, taken, strict=False):
+            state, info = run(state, own, rows)
             now = slice(step, step + steps_at_once)
             losses[now], accuracies[now] = jax.device_get(info)
             if on_progress is not None:

@@ -5,13 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from edl_jax.errors import require
-from edl_jax.training.data import Dataset
+from edl_jax.training.data import Dataset, Inputs
+from edl_jax.training.streamed import Streamed
 
 # Sets whose classes survive a mirror. A mirrored digit or letter is another one, or none.
 MIRRORED = ("cifar10", "cifar100", "fashion_mnist")
 
 # bincount widens what it counts to eight bytes, so it is given a part at a time.
 _COUNTED_AT_ONCE = 1000
+
+# As many images tell the mean and the deviation of a channel to a thousandth.
+_ENOUGH = 10_000
 
 
 def resolve_augmentation(augment: str, dataset: Dataset) -> str:
@@ -68,7 +72,8 @@ def input_statistics(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
 
     They are those of the training examples: of each channel of images, of each of the features
     if they are fractions, and of all of them at once if they are whole numbers: as counts are,
-    whose rare ones would be blown up to the size of the others.
+    whose rare ones would be blown up to the size of the others. Of streamed images they are
+    those of 10,000, drawn at random.
 
     Returns:
       Two float32 arrays, ``[channels]``, the shape of an example, or ``[1]``; of uint8 in units of
@@ -80,6 +85,9 @@ def input_statistics(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     [[1.0, 5.0], [1.0, 1.0]]
     """
     inputs = dataset.train_images
+    if isinstance(inputs, Streamed):
+        rows = np.random.default_rng(0).permutation(len(inputs))[:_ENOUGH]
+        return channel_statistics(inputs[np.sort(rows)])
     if dataset.kind == "images":
         return channel_statistics(inputs)
     if inputs.dtype.kind == "f":
@@ -87,7 +95,7 @@ def input_statistics(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     return channel_statistics(inputs.reshape(-1, 1))
 
 
-def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def channel_statistics(images: Inputs) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each channel.
 
     Args:
@@ -101,14 +109,14 @@ def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     >>> float(mean[0]).__round__(3), float(std[0])
     (0.2, 1.0)
     """
-    if images.dtype != np.uint8:
+    if images.dtype != np.uint8 and isinstance(images, np.ndarray):
         return _moments(images.reshape(-1, images.shape[-1]))
     values = np.arange(256) / 255
     counts = np.zeros((images.shape[-1], 256), np.int64)
     for start in range(0, len(images), _COUNTED_AT_ONCE):
+        part = np.asarray(images[start : start + _COUNTED_AT_ONCE])
         for c in range(images.shape[-1]):
-            part = images[start : start + _COUNTED_AT_ONCE, ..., c]
-            counts[c] += np.bincount(part.ravel(), minlength=256)
+            counts[c] += np.bincount(part[..., c].ravel(), minlength=256)
     shares = counts / counts.sum(axis=1, keepdims=True)
     mean = shares @ values
     variance = np.sum(shares * np.square(values - mean[:, None]), axis=1)

@@ -25,6 +25,8 @@ def load(
     cache_dir: str | Path | None = None,
     *,
     image_size: int | None = None,
+    labels: str | None = None,
+    stream: bool = False,
 ) -> Dataset:
     """Read a data set.
 
@@ -35,6 +37,8 @@ def load(
         prepared, see :func:`edl_jax.training.prepared.load`.
       data_dir, cache_dir: of sets of TensorFlow Datasets.
       image_size: pixels, to which the pictures of a folder are scaled.
+      labels: the feature of a set of TensorFlow Datasets that its training labels are.
+      stream: read the images of a folder, or of a set of TensorFlow Datasets, when they are needed.
 
     Raises:
       OptionError: an argument is not one for this set.
@@ -47,11 +51,16 @@ def load(
         expected = "--dataset folder:PATH with it, whose pictures it scales"
         require(name.startswith(FOLDER), "image_size", image_size, expected)
         require_int("image_size", image_size, 1)
+    own = name == made.NAME or is_path(name)
+    require(not (labels and own), "labels", labels, "a set of TensorFlow Datasets with it")
+    in_memory = name == made.NAME or name.endswith(ARRAYS)
+    expected = "folder:PATH or a set of TensorFlow Datasets with it, not arrays"
+    require(not (stream and in_memory), "stream", stream, expected)
     if name == made.NAME:
         return made.synthetic()
     if is_path(name):
         path = user_path(name.removeprefix(FOLDER))
         if name.startswith(FOLDER):
-            return files.read_folder(path, image_size)
+            return files.read_folder(path, image_size, stream=stream)
         return files.read_arrays(path)
-    return prepared.load(name, data_dir, cache_dir)
+    return prepared.load(name, data_dir, cache_dir, labels=labels or prepared.LABEL, stream=stream)

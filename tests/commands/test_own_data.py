@@ -14,6 +14,7 @@ from PIL import Image
 from edl_jax import EdlError, cli, load_classifier, parts, read_runs, transfer
 from edl_jax.runs.checkpoint import Checkpoints
 from edl_jax.runs.interrupts import Stopped
+from edl_jax.suspects import __main__ as suspects
 from edl_jax.training import load
 
 ROOT = Path(transfer.__file__).parents[1]
@@ -91,6 +92,52 @@ def test_a_folder_of_pictures_is_trained_kept_and_predicted(folder, tmp_path):
     accuracy = np.mean(classifier.predict(dataset.test_images) == dataset.test_labels)
     assert accuracy == pytest.approx(measured(tmp_path / "run", "edl-robust", 0))
     assert accuracy > 0.8
+
+
+def test_a_folder_may_be_streamed(folder, tmp_path):
+    """And is resumed, its classifier kept and its suspects found as those of one in memory."""
+    args = ["--dataset", f"folder:{folder}", "--image-size", "16", *QUICK, "--augment", "none"]
+    args += ["--loss", "edl-robust", "--learning-rate", "0.03", "--label-noise", "0.3"]
+    found = {}
+    for name, option in (("whole", []), ("streamed", ["--stream"])):
+        path = tmp_path / name
+        transfer.command([*args, *option, "--save-model", "--output-dir", str(path)])
+        suspects.command([str(path)])
+        found[name] = (path / "suspects.csv").read_text(), measured(path, "edl-robust", 0)
+        assert (path / "suspects.png").exists()
+    assert found["whole"] == found["streamed"]
+
+
+def test_labels_that_people_gave_are_trained_on_and_judged(toy_data_dir, tmp_path, capsys):
+    args = ["--dataset", "toy_colours", "--data-dir", str(toy_data_dir), *QUICK, "--epochs", "10"]
+    args += ["--labels", "worse_label", "--loss", "edl-robust", "--augment", "none"]
+    transfer.command([*args, "--save-model", "--output-dir", str(tmp_path / "run")])
+    suspects.command([str(tmp_path / "run")])
+    assert "Of the labels, 20.0% are known to be wrong: precision" in capsys.readouterr().out
+
+
+def test_noise_by_a_matrix_of_the_users_own(counts, tmp_path, monkeypatch):
+    """Its path means what it meant where the run was started; what is no such matrix is refused."""
+    np.savetxt(tmp_path / "mine.csv", [[0, 1, 0], [0, 1, 0], [0, 0.5, 0.5]], delimiter=",")
+    np.save(tmp_path / "two.npy", np.eye(2))
+    monkeypatch.chdir(tmp_path)
+    args = ["--dataset", str(counts), *QUICK, "--loss", "edl-base", "--label-noise", "1"]
+    transfer.command([*args, "--noise-kind", "mine.csv", "--save-model", "--output-dir", "run"])
+    monkeypatch.chdir("/")
+    suspects.command([str(tmp_path / "run")])
+    (row,) = read_runs(tmp_path / "run")
+    assert row["noise_kind"] == "matrix"
+    predicted = load_classifier(tmp_path / "run").predict(load(str(counts)).test_images)
+    assert predicted.min() == 1  # no label of the class 0 is left
+    monkeypatch.chdir(tmp_path)
+    for kind, line in (
+        ("two.npy", "noise matrix: for 2 classes: expected 3"),
+        ("none.csv", "cannot read none.csv: No such file or directory"),
+        ("pink", "noise_kind pink: expected symmetric, asymmetric, instance, or PATH.csv"),
+    ):
+        with pytest.raises(EdlError, match=line):
+            transfer.command([*args, "--noise-kind", kind, "--output-dir", "other"])
+    assert not (tmp_path / "other").exists()
 
 
 def test_counts_of_words_are_trained_kept_and_predicted(counts, tmp_path):

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 
 from edl_jax.errors import EdlError, OptionError
 from edl_jax.losses.base import as_pytree
-from edl_jax.training import loop
-from edl_jax.training.evaluation import evaluate
+from edl_jax.training import evaluation, loop
 from edl_jax.training.loop import epoch_order, run_steps, steps_per_call, train
 from edl_jax.training.pixels import normalize
 from edl_jax.training.step import init_state
@@ -128,7 +127,7 @@ def test_training_learns_with_adamw_too():
 
 def test_a_run_resumes_bit_identically_from_every_place_it_comes_by(monkeypatch):
     """Within an epoch, at the end of one before its row, and at the end of all."""
-    monkeypatch.setattr(loop, "steps_per_call", lambda steps, params: 3)
+    monkeypatch.setattr(loop, "steps_per_call", lambda *of: 3)
     config, dataset = replace(MLP, epochs=2), toy()
     places = []
 
@@ -154,7 +153,7 @@ def test_a_run_resumes_bit_identically_from_every_place_it_comes_by(monkeypatch)
 
 @pytest.mark.parametrize("step", [-1, 1, 19])
 def test_a_place_that_a_run_does_not_come_by_is_refused(step, monkeypatch):
-    monkeypatch.setattr(loop, "steps_per_call", lambda steps, params: 3)
+    monkeypatch.setattr(loop, "steps_per_call", lambda *of: 3)
 
     def restore(start):
         return start._replace(state=replace(start.state, step=jnp.int32(step)))
@@ -256,13 +255,13 @@ def test_a_second_seed_learning_rate_or_length_compiles_nothing():
     """Grids of hundreds of runs rely on it."""
     dataset = toy()
     train(dataset, TemperedCrossEntropy(jnp.float32(1)), MLP, 0)
-    compiled = run_steps._cache_size(), evaluate._cache_size()
+    compiled = run_steps._cache_size(), evaluation._sums._cache_size()
     for seed, changes in enumerate(
         ({"learning_rate": 0.01}, {"epochs": 3}, {"momentum": 0.5, "weight_decay": 0.0}), start=1
     ):
         train(dataset, TemperedCrossEntropy(jnp.float32(seed)), replace(MLP, **changes), seed)
         train(toy(seed), TemperedCrossEntropy(jnp.float32(2)), replace(MLP, **changes), seed)
-    assert (run_steps._cache_size(), evaluate._cache_size()) == compiled
+    assert (run_steps._cache_size(), evaluation._sums._cache_size()) == compiled
 
 
 def test_a_run_that_diverges_ends_and_says_so():

@@ -12,6 +12,7 @@ from benchmarks.common.toy_data import TOY_SIZES, toy_example
 from edl_jax.errors import EdlError, OptionError
 from edl_jax.training import prepared
 from edl_jax.training.prepared import load
+from edl_jax.training.streamed import Streamed
 from tests.training.toy import equal
 
 
@@ -116,6 +117,46 @@ def test_a_damaged_shard_is_one_line(toy_data_dir, tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
+def test_training_labels_of_another_feature_leave_the_test_labels_alone(toy_data_dir, tmp_path):
+    right = load("toy_colours", toy_data_dir, tmp_path)
+    for _ in range(2):  # decoded, then from the cache
+        worse = load("toy_colours", toy_data_dir, tmp_path, labels="worse_label")
+        assert np.array_equal(right.train_images, worse.train_images)
+        assert np.array_equal(right.test_labels, worse.test_labels)
+        wrong = right.train_labels != worse.train_labels
+        assert np.sum(wrong) == TOY_SIZES["train"] / 5
+        assert np.all(worse.train_labels[wrong] == (right.train_labels[wrong] + 1) % 3)
+
+
+def test_labels_that_are_none_are_refused(toy_data_dir):
+    for labels in ("worse_labels", "number", "image"):
+        with pytest.raises(OptionError) as error:
+            load("toy_colours", toy_data_dir, labels=labels)
+        assert str(error.value).startswith(f"labels {labels}: expected one of label, worse_label")
+
+
+def test_a_streamed_set_is_the_same_one(toy_data_dir, tmp_path):
+    whole = load("toy_colours", toy_data_dir, tmp_path / "a", labels="worse_label")
+    streamed = load("toy_colours", toy_data_dir, tmp_path / "b", labels="worse_label", stream=True)
+    again = load("toy_colours", toy_data_dir, tmp_path / "b", labels="worse_label", stream=True)
+    assert isinstance(streamed.train_images, Streamed) and equal(whole, streamed)
+    assert equal(streamed, again)
+    (cache,) = (tmp_path / "b").iterdir()
+    assert cache.stat().st_size < 3000  # the labels alone
+
+
+def test_a_damaged_streamed_shard_is_one_line(toy_data_dir, tmp_path):
+    shutil.copytree(toy_data_dir, tmp_path / "tfds")
+    dataset = load("toy_colours", tmp_path / "tfds", tmp_path / "cache", stream=True)
+    (shard,) = tmp_path.glob("tfds/toy_colours/1.0.0/*train*")
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 4 : len(content) // 2] = bytes(len(content) // 2 - len(content) // 4)
+    shard.write_bytes(content)
+    with pytest.raises(EdlError, match="dataset toy_colours: damaged in") as error:
+        np.asarray(dataset.train_images)
+    assert "\n" not in str(error.value)
+
+
 IMAGE = tfds.features.Image(shape=(8, 8, 3))
 LABEL = tfds.features.ClassLabel(num_classes=2)
 
@@ -131,7 +172,7 @@ LABEL = tfds.features.ClassLabel(num_classes=2)
 )
 def test_a_set_of_another_kind_is_refused(features):
     with pytest.raises(EdlError, match="expected a feature image"):
-        prepared._check_features("odd", tfds.features.FeaturesDict(features))
+        prepared._check_features("odd", tfds.features.FeaturesDict(features), "label")
 
 
 def test_a_data_set_without_labels_is_refused(toy_data_dir, tmp_path, monkeypatch):
