@@ -26,7 +26,7 @@ from edl_jax.errors import EdlError
 from edl_jax.losses.base import Loss, as_pytree
 from edl_jax.losses.learned import LearnedLoss
 from edl_jax.losses.loading import resolve_loss
-from edl_jax.training.data import Dataset
+from edl_jax.training.data import Dataset, Inputs
 from edl_jax.training.evaluation import Examples, evaluate
 from edl_jax.training.loop import epoch_order, run_steps
 from edl_jax.training.pixels import channel_statistics
@@ -127,8 +127,10 @@ class Training:
         mean, std = channel_statistics(self.dataset.train_images)
         return jnp.asarray(mean), jnp.asarray(std)
 
-    def _examples(self, images: np.ndarray, labels: np.ndarray) -> Examples:
-        return Examples(jnp.asarray(images), jnp.asarray(labels, jnp.int32), *self._statistics)
+    def _examples(self, images: Inputs, labels: np.ndarray) -> Examples:
+        return Examples(
+            jnp.asarray(np.asarray(images)), jnp.asarray(labels, jnp.int32), *self._statistics
+        )
 
     def _start(self, seed: int, dtype: str) -> tuple[Any, TrainState]:
         config = replace(self.config, epochs=self.epochs)

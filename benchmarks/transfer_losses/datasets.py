@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from edl_jax.errors import EdlError, require
-from edl_jax.training.data import Dataset
+from edl_jax.training.data import Dataset, Inputs
 from edl_jax.training.prepared import load
 
 TWO_CLASSES = (2, 4)  # pullovers and coats, which look alike
@@ -29,7 +29,7 @@ def load_set(name: str, data_dir: Path | None) -> Dataset:
 
 
 def _two_classes(dataset: Dataset) -> Dataset:
-    def part(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def part(images: Inputs, labels: np.ndarray) -> tuple[Inputs, np.ndarray]:
         kept = np.isin(labels, TWO_CLASSES)
         return images[kept], (labels[kept] == TWO_CLASSES[1]).astype(np.int32)
 

@@ -35,18 +35,25 @@ def matching_scale(loss: Loss, num_classes: int = 10) -> tuple[jax.Array, jax.Ar
     target = _descend(cross_entropy, jnp.ones(()), logits, labels)
     ratio = gradient_norm(cross_entropy) / gradient_norm(loss)
     grid = ratio * jnp.logspace(-6.0, 6.0, 97)
-    reached = jax.lax.map(lambda c: _descend(loss, c, logits, labels) >= target, grid)
-    first = jnp.argmax(reached)
-    low, high = jnp.log(grid[first - 1]), jnp.log(grid[first])
+    logs = jnp.log(grid)
 
-    def bisect(_: int, bounds: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        low, high = bounds
-        middle = 0.5 * (low + high)
-        enough = _descend(loss, jnp.exp(middle), logits, labels) >= target
-        return jnp.where(enough, low, middle), jnp.where(enough, middle, high)
+    # Up the grid to the first scale that reaches the target, then by bisection between it and the
+    # one before: in one loop, whose body is compiled once.
+    def step(i: jax.Array, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        low, high, found = carry
+        on_grid = i < grid.size
+        middle = jnp.where(on_grid, logs[i], 0.5 * (low + high))
+        scale = jnp.where(on_grid, grid[i], jnp.exp(middle))
+        enough = _descend(loss, scale, logits, labels) >= target
+        moves = ~(on_grid & found)
+        low = jnp.where(moves & ~enough, middle, low)
+        high = jnp.where(moves & enough, middle, high)
+        return low, high, found | enough
 
-    low, high = jax.lax.fori_loop(0, 24, bisect, (low, high))
-    return jnp.exp(high), jnp.any(reached) & ~reached[0]
+    # That the first scale of all is enough shows in that nothing was below it.
+    start = jnp.float32(-jnp.inf), jnp.float32(jnp.inf), jnp.bool(False)
+    low, high, found = jax.lax.fori_loop(0, grid.size + 24, step, start)
+    return jnp.exp(high), found & (low > -jnp.inf)
 
 
 _matching_scale = jax.jit(matching_scale, static_argnums=1)

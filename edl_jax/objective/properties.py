@@ -15,6 +15,7 @@ from edl_jax.objective.synthetic import sample_pairs
 
 PROFILE_POINTS = (0.001, 0.1, 0.5, 0.9, 0.999)
 NUM_SAMPLES = 1024
+_PROFILED_AT_ONCE = 256
 
 SHAPE_TICKS = {p: math.log(p / (1 - p)) for p in (1e-4, 1e-3, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)}
 """Where probabilities of the true class stand on the axis of :class:`Shape`."""
@@ -47,15 +48,20 @@ def loss_profile(
     >>> loss_profile(LOSSES["cross_entropy"], [0.25])[1].round(4)
     Array([-0.75], dtype=float32)
     """
-    logits = profile_logits(jnp.asarray(p_y, jnp.float32), num_classes)
+    given = np.asarray(p_y, np.float32)
+    number = given.size
+    filled = np.pad(given, (0, -number % _PROFILED_AT_ONCE), constant_values=0.5)
+    values, gradients = _profile(as_pytree(loss), profile_logits(jnp.asarray(filled), num_classes))
+    return values[:number], gradients[:number]
+
+
+# The loss is an argument, and the points are filled up, so that one program serves all parameters
+# and all curves.
+@jax.jit
+def _profile(loss: Loss, logits: jax.Array) -> tuple[jax.Array, jax.Array]:
     labels = jnp.zeros(logits.shape[0], jnp.int32)
-
-    # The loss is an argument, so that one program serves all parameters.
-    @jax.jit
-    def profile(loss: Loss, z: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return loss(z, labels), jax.grad(lambda z: jnp.sum(loss(z, labels)))(z)[:, 0]
-
-    return profile(as_pytree(loss), logits)
+    gradient = jax.grad(lambda z: jnp.sum(loss(z, labels)))
+    return loss(logits, labels), gradient(logits)[:, 0]
 
 
 class Shape(NamedTuple):
