@@ -113,7 +113,7 @@ def run_loss(setting: Setting, config: TransferLossesConfig, loss: str, output: 
             batch_size=setting.batch_size,
             optimizer=setting.optimizer,
             augment=setting.augment,
-            eval_every=0 if tuning else max(1, setting.epochs // 12),
+            eval_every=0 if tuning else setting.epochs // 12,
         )
         result = train(data, function, train_config, cell["seed"])
         measured = [row["test_accuracy"] for row in result.history if "test_accuracy" in row]
