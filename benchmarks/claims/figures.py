@@ -14,6 +14,7 @@ from benchmarks.rehearsal.cells import FRESH_SEED, SEED
 from benchmarks.rehearsal.config import SHOWN
 from benchmarks.transfer_losses import ablation
 from benchmarks.transfer_losses import summary as transfer
+from benchmarks.transfer_losses.config import parse_noise
 from benchmarks.transfer_losses.settings import SETTINGS
 from edl_jax.losses.handmade import LOSSES
 from edl_jax.statistics import bootstrap_interval
@@ -99,24 +100,25 @@ def _transfer_lines() -> tuple[transfer.Line, ...]:
 
 
 def gained(
-    setting: str, noise: float, protocol: str, loss: str, over: str = "difference"
+    setting: str, noise: str, protocol: str, loss: str, over: str = "difference"
 ) -> list[Figure]:
     """How far ``loss`` is above cross-entropy in points of test accuracy; empty where not run.
 
     Args:
       setting: a name in :data:`SETTINGS`.
-      noise: rate of symmetric label noise.
+      noise: level of label noise, as on the command line: ``"0.4"``, ``"0.4i"``.
       protocol: ``aware`` or ``unaware``; on clean labels they are one.
       loss: its name.
       over: ``difference`` to cross-entropy, or ``from_best``, to the best hand-made loss.
     """
-    problem = SETTINGS[setting].problem(noise, "symmetric")
+    rate, kind = parse_noise(noise)
+    problem = SETTINGS[setting].problem(rate, kind)
     interval = "interval" if over == "difference" else "from_best_interval"
     return [
         Figure(line[over], line[interval][0], line[interval][1], line["num_seeds"])
         for line in _transfer_lines()
         if problem.items() <= line.items()
-        and (line["protocol"], line["loss"]) == (protocol if noise else "aware", loss)
+        and (line["protocol"], line["loss"]) == (protocol if rate else "aware", loss)
         and line[interval] is not None
     ]
 
@@ -145,9 +147,9 @@ def ablated(other: str) -> dict[str, list[Figure]]:
     return found
 
 
-def num_handmade(setting: str, noise: float) -> int:
+def num_handmade(setting: str, noise: str) -> int:
     """How many hand-made losses were measured there, constants of one loss counted once."""
-    problem = SETTINGS[setting].problem(noise, "symmetric")
+    problem = SETTINGS[setting].problem(*parse_noise(noise))
     names = (x["loss"].partition(":")[0] for x in _transfer_lines() if problem.items() <= x.items())
     return len(set(names) & LOSSES.keys())
 
