@@ -122,7 +122,8 @@ SLOW = (
     "tests/training/test_network.py",
     "tests/training/test_tuning.py",
     "tests/training/test_step.py",
-    "tests/training/test_noise.py::test_noise_rates",
+    "tests/training/test_noise.py",
+    "tests/training/test_streamed.py",
 )
 
 # What compiles many programs that then run for a moment: here they are not optimised, which would
