@@ -41,7 +41,12 @@ class Setting:
 _MLP: Any = {"augment": "none", "weight_decay": 0.0, "whole_grid": True}
 _MLP_FEW_RATES: Any = {"augment": "none", "weight_decay": 0.0}
 _ADAM_RATES = (0.0001, 0.0003, 0.001, 0.003, 0.01)
-_ADAMW: Any = {"learning_rates": _ADAM_RATES, "optimizer": "adamw", "first_rate": 0.001}
+_ADAMW: Any = {
+    "learning_rates": _ADAM_RATES,
+    "optimizer": "adamw",
+    "first_rate": 0.003,
+    **_MLP_FEW_RATES,
+}
 _RESNET_RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 SETTINGS = {
     "fashion-mlp": Setting("fashion_mnist", "mlp", 10_000, 60, width=512, **_MLP),
@@ -71,9 +76,11 @@ SETTINGS = {
     "cifar100-resnet8": Setting(
         "cifar100", "resnet8", 20_000, 8, 16, _RESNET_RATES, first_rate=0.3
     ),
-    # Other networks, so narrow and for so short that two processor cores can train them.
-    "fashion-wrn": Setting("fashion_mnist", "wrn-16-4", 5_000, 6, 16, _RESNET_RATES),
-    "fashion-vit": Setting("fashion_mnist", "vit-tiny", 5_000, 6, 32, **_ADAMW),
-    "fashion-mixer": Setting("fashion_mnist", "mixer-small", 5_000, 6, 32, **_ADAMW),
+    # Other networks, so narrow, and on so few images, that two processor cores can train them.
+    "fashion-wrn": Setting(
+        "fashion_mnist", "wrn-16-4", 2_000, 15, 16, _RESNET_RATES, False, "none"
+    ),
+    "fashion-vit": Setting("fashion_mnist", "vit-tiny", 2_000, 20, 32, **_ADAMW),
+    "fashion-mixer": Setting("fashion_mnist", "mixer-small", 2_000, 25, 32, **_ADAMW),
 }
 QUICK = Setting("fashion_mnist", "mlp", 2_000, 5, 64, (0.01, 0.1), **_MLP)

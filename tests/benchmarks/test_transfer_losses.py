@@ -36,7 +36,6 @@ def row(loss, seed, accuracy, protocol="aware", noise=0.4, kind="symmetric"):
         "learning_rate": 0.1,
         "seed": seed,
         "test_accuracy": accuracy,
-        "best_accuracy": accuracy,
         "nll": None,
         "ece": 0.1,
         "train_accuracy": 1.0,
