@@ -86,7 +86,7 @@ def test_a_verdict_says_what_the_intervals_say(judge, figures, verdict):
 
 
 def test_what_was_not_run_has_no_figure():
-    assert gained("fashion-mlp", 0.77, "aware", "edl-robust") == []
+    assert gained("fashion-mlp", "0.77", "aware", "edl-robust") == []
     assert speed("sphere", "no such operator") == []
-    (figure,) = gained("fashion-mlp", 0.0, "aware", "cross_entropy")
+    (figure,) = gained("fashion-mlp", "0", "aware", "cross_entropy")
     assert (figure.value, figure.low, figure.high) == (0.0, 0.0, 0.0)
