@@ -66,7 +66,7 @@ def draw_noise(lines: Sequence[Line], path: Path) -> None:
                 own = [line for line in shown if line["loss"] == name]
                 if own:
                     _over_noise(axis, own, sorted(levels), HIGHLIGHTED.get(name, OTHER))
-            axis.set_xticks(range(len(names)), names)
+            axis.set_xticks(range(len(names)), names, fontsize=8)
             axis.set(title=title, xlabel="label noise")
         for name, style in HIGHLIGHTED.items():
             axes[0].plot([], [], label=name.replace("_", "-"), marker="o", markersize=4, **style)

@@ -47,8 +47,8 @@ class TrainOptions:
     """Share of all steps over which the learning rate rises."""
     augment: Augmentation = "auto"
     """Random crops with 4 pixels of padding, and mirroring; auto mirrors
-    CIFAR and Fashion-MNIST, and only crops all else: a mirrored digit is
-    no digit. Features are left as they are."""
+    CIFAR, Fashion-MNIST and ImageNet, and only crops all else: a mirrored
+    digit is no digit. Features are left as they are."""
     eval_every: int = 1
     """Epochs between evaluations on the test images; 0 is after the last
     epoch only."""

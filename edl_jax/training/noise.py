@@ -254,7 +254,7 @@ def read_matrix(path: Path) -> np.ndarray:
         if path.suffix == ".npy":
             matrix = np.load(path, allow_pickle=False)
         else:
-            lines = path.read_text().split()
+            lines = [line for line in path.read_text().splitlines() if line.strip()]
             matrix = np.array([[float(x) for x in line.split(",")] for line in lines])
     except OSError as error:
         raise cannot("read", path, error) from None

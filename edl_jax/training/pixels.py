@@ -1,5 +1,7 @@
 """Preparation of the examples of a batch: augmentation of images, and normalisation."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,14 @@ from edl_jax.training.data import Dataset, Inputs
 from edl_jax.training.streamed import Streamed
 
 # Sets whose classes survive a mirror. A mirrored digit or letter is another one, or none.
-MIRRORED = ("cifar10", "cifar100", "fashion_mnist")
+MIRRORED = (
+    "cifar10",
+    "cifar100",
+    "cifar10_n",
+    "cifar100_n",
+    "fashion_mnist",
+    "imagenet_resized",
+)
 
 # bincount widens what it counts to eight bytes, so it is given a part at a time.
 _COUNTED_AT_ONCE = 1000
@@ -30,7 +39,7 @@ def resolve_augmentation(augment: str, dataset: Dataset) -> str:
         return "none"
     if augment != "auto":
         return augment
-    name, *_ = dataset.name.split(":", maxsplit=1)
+    name = re.split("[:/]", dataset.name)[0]
     return "crop-flip" if name in MIRRORED else "crop"
 
 

@@ -95,6 +95,9 @@ def load(
                 lambda: (*_decode(name, train, shape, labels), *_decode(name, test, shape, LABEL)),
             )
             return Dataset(name, len(class_names), *arrays, class_names=class_names)
+        # Read here, the first image says what is wrong before anything is trained, and what its
+        # decoder has to tell is not told amid the training.
+        _streamed(name, train, shape)[:1].__array__()
         sources = _open_splits(name, data_dir, {"image": tfds.decode.SkipDecoding()})
         given = _cached(
             place,

@@ -120,7 +120,7 @@ def test_a_matrix_is_read_from_a_file(tmp_path, suffix):
     if suffix == ".npy":
         np.save(path, MATRIX)
     else:
-        np.savetxt(path, MATRIX, delimiter=",")
+        np.savetxt(path, MATRIX, delimiter=", ", footer="\n", comments="")
     np.testing.assert_array_equal(read_matrix(path), MATRIX)
 
 

@@ -81,7 +81,7 @@ def test_an_error_while_reading_arrives_as_it_was_raised():
 def test_training_is_to_the_bit_that_with_all_in_memory(model, devices, monkeypatch):
     monkeypatch.setattr(evaluation, "_BATCH", 10)  # of 33 test images
     config = replace(MLP, model=model, width=4, augment="crop-flip")
-    shared = {"label_noise": 0.4, "train_size": 100}
+    shared = {"label_noise": 0.4, "noise_kind": "instance", "train_size": 100}
     own = [for_seed(of, 1, **shared) for of in (toy(), streamed_toy())]
     assert isinstance(own[1].train_images, Streamed) and equal(*own)
     some = jax.devices()[:devices]
